@@ -1,0 +1,118 @@
+# Cardea. `make` builds into build/, `make SAN=address,undefined` into build-address-undefined/, and so on.
+#   CC=clang  another compiler (its own folder too)      SAN=...  sanitizers      O=folder  another build folder
+CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+PYTHON ?= /usr/bin/python3
+PREFIX ?= /usr/local
+comma := ,
+flavour := $(if $(SAN),-$(subst $(comma),-,$(SAN)))$(if $(findstring clang,$(CC)),-clang)
+O ?= build$(flavour)
+
+PACKAGES := libuv openssl libnghttp2 jansson liburcu-qsbr liburcu-cds libcurl libpq libprotobuf-c
+ifneq ($(MAKECMDGOALS),clean)
+PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
+endif
+WARN := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wvla \
+	-Wformat=2 -Wimplicit-fallthrough -fno-common -Werror
+HARDEN := -fstack-protector-strong -fPIE -D_FORTIFY_SOURCE=2
+ifneq ($(SAN),)
+SANFLAGS := -fsanitize=$(SAN) -fno-omit-frame-pointer $(if $(findstring undefined,$(SAN)),-fno-sanitize-recover=undefined)
+HARDEN := -fPIE
+endif
+VERSION := 0.1.0
+OPT ?= -O2
+CFLAGS_ALL := -std=c11 -D_GNU_SOURCE -DCARDEA_VERSION='"$(VERSION)"' $(OPT) -g -I. -I$(O)/gen $(WARN) $(HARDEN) $(SANFLAGS) \
+	$(PKG_CFLAGS) -include common/core/banned.h $(CFLAGS)
+LDFLAGS_ALL := -pie -Wl,-z,relro,-z,now $(SANFLAGS) $(LDFLAGS)
+LIBS_COMMON := -luv -lssl -lcrypto -lnghttp2 -ljansson -lprotobuf-c -lpthread -lm
+LIBS_CP := -lpq -lcurl $(LIBS_COMMON)
+LIBS_DP := -lurcu-qsbr -lurcu-cds -lurcu-common $(LIBS_COMMON)
+
+obj = $(patsubst %.c,$(O)/obj/%.o,$(1))
+COMMON_SRC := $(wildcard common/*/*.c)
+CP_SRC := $(wildcard control-plane/model/*.c control-plane/store/*.c control-plane/admin/*.c control-plane/acme/*.c control-plane/fleet/*.c)
+DP_SRC := $(wildcard data-plane/sync/*.c data-plane/tables/*.c data-plane/tls/*.c data-plane/proxy/*.c) $(filter-out data-plane/main.c,$(wildcard data-plane/*.c))
+CLI_SRC := $(wildcard control-plane/cli/*.c)
+GEN_H := $(O)/gen/cardea/v1/fleet.pb-c.h
+GEN_O := $(O)/gen/cardea/v1/fleet.pb-c.o
+UNIT := $(patsubst tests/unit/%.c,$(O)/unit/%,$(wildcard tests/unit/*/test_*.c))
+UNITLIB := $(call obj,$(wildcard tests/unit/lib/*.c))
+FUZZ := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/*/fuzz_*.c))
+BENCH := $(patsubst tests/bench/%.c,$(O)/bench/%,$(wildcard tests/bench/*.c))
+
+.PHONY: all demo demo-down test unit lint format fuzz bench compose-test install clean
+.SECONDARY:
+all: $(O)/cardea-cp $(O)/cardea-dp $(O)/cardea
+
+$(O)/cardea-cp: $(call obj,control-plane/main.c) $(O)/libcp.a $(O)/libcommon.a
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_CP)
+$(O)/cardea-dp: $(call obj,data-plane/main.c) $(O)/libdp.a $(O)/libcommon.a
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_DP)
+$(O)/cardea: $(call obj,$(CLI_SRC)) $(O)/libcommon.a
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcurl $(LIBS_COMMON)
+
+$(O)/libcommon.a: $(call obj,$(COMMON_SRC)) $(GEN_O)
+$(O)/libcp.a: $(call obj,$(CP_SRC))
+$(O)/libdp.a: $(call obj,$(DP_SRC))
+$(O)/%.a:
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+# Generated code has its own warnings.
+$(O)/gen/%.pb-c.c $(O)/gen/%.pb-c.h: proto/%.proto
+	@mkdir -p $(@D)
+	protoc --proto_path=proto --c_out=$(O)/gen $<
+$(GEN_O): $(GEN_H:.h=.c)
+	$(CC) -std=c11 -O2 -g -fPIE $(SANFLAGS) -I$(O)/gen -c -o $@ $<
+# SQL migrations are compiled in, so that a control plane needs no files at run time.
+$(O)/gen/migrations.inc: $(sort $(wildcard control-plane/store/migrations/*.sql)) control-plane/store/embed-migrations
+	@mkdir -p $(@D)
+	control-plane/store/embed-migrations $(filter %.sql,$^) > $@
+
+$(O)/obj/%.o: %.c | $(GEN_H) $(O)/gen/migrations.inc
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+$(O)/unit/common/%: $(O)/obj/tests/unit/common/%.o $(UNITLIB) $(O)/libcommon.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS_COMMON)
+$(O)/unit/control-plane/%: $(O)/obj/tests/unit/control-plane/%.o $(UNITLIB) $(O)/libcp.a $(O)/libcommon.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS_CP)
+$(O)/unit/data-plane/%: $(O)/obj/tests/unit/data-plane/%.o $(UNITLIB) $(O)/libdp.a $(O)/libcommon.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS_DP)
+$(O)/fuzz/%: $(O)/obj/tests/fuzz/%.o $(O)/libcp.a $(O)/libdp.a $(O)/libcommon.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(LIBS_CP) $(LIBS_DP)
+$(O)/bench/%: $(O)/obj/tests/bench/%.o $(O)/libcommon.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_COMMON)
+
+unit: $(UNIT)
+	tests/unit/run $(UNIT)
+test:
+	tests/run
+lint:
+	tests/lint/run
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+fuzz:
+	tests/fuzz/run
+bench:
+	deploy/dev/install-deps bench
+	tests/bench/run
+compose-test:
+	tests/compose/run
+demo:
+	deploy/dev/demo
+demo-down:
+	deploy/dev/demo-down
+install: all
+	install -D -t $(DESTDIR)$(PREFIX)/bin $(O)/cardea-cp $(O)/cardea-dp $(O)/cardea
+clean:
+	rm -rf build build-*
+
+-include $(shell find $(O) -name '*.d' 2>/dev/null)

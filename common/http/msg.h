@@ -1,0 +1,62 @@
+/* Version-neutral HTTP messages: header lists and heads. All strings live in the arena of the
+ * exchange (or are literals). Thread: the owner of the message. */
+#ifndef CARDEA_HTTP_MSG_H
+#define CARDEA_HTTP_MSG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/core/arena.h"
+#include "common/core/str.h"
+
+enum http_version { HTTP_10, HTTP_11, HTTP_2 };
+
+struct http_field {
+	struct str name; /* lower case when it came in */
+	struct str value;
+};
+
+struct http_fields {
+	struct http_field *items; /* read */
+	size_t count;		  /* read */
+	size_t cap;		  /* private */
+};
+
+/* Appends; name and value are not copied. -1 when the arena is full. */
+int http_fields_add(struct http_fields *f, struct arena *a, struct str name,
+		    struct str value) must_check;
+/* First value of a field, any case; STR_NONE when absent. */
+struct str http_fields_get(const struct http_fields *f, struct str name);
+size_t http_fields_count(const struct http_fields *f, struct str name);
+/* Whether a comma-separated field (all occurrences) has this token, any case. */
+bool http_fields_has_token(const struct http_fields *f, struct str name, struct str token);
+
+struct http_request {
+	enum http_version version;
+	struct str method;    /* "GET" */
+	struct str target;    /* origin-form: path and query as sent; "*" for OPTIONS */
+	struct str path;      /* target before '?' */
+	struct str query;     /* after '?', or STR_NONE */
+	struct str scheme;    /* "http" or "https": what this connection is */
+	struct str authority; /* Host or :authority as sent */
+	struct str host;      /* authority without port, lower case, one trailing dot off */
+	struct http_fields fields;
+	int64_t content_length; /* -1: none given */
+	bool has_body;		/* body bytes, or an end of body, will follow the head */
+	bool expect_continue;
+};
+
+struct http_response {
+	unsigned status;
+	struct http_fields fields;
+	int64_t content_length; /* -1: unknown: chunked, or until the stream ends */
+};
+
+/* "Not Found"; "Unknown" for codes that IANA does not list. */
+const char *http_reason(unsigned status);
+/* Percent-decodes a path segment or query part into the arena; -1 on a bad %XX, NUL or invalid
+ * UTF-8 when utf8 is asked. */
+int http_percent_decode(struct arena *a, struct str in, bool plus_is_space,
+			struct str *out) must_check;
+
+#endif

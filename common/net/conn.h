@@ -1,0 +1,92 @@
+/* A TCP connection, plain or TLS over two memory BIOs: the narrow waist. The only owner of a
+ * uv_tcp_t and an SSL.
+ *
+ * Life: conn_accept/conn_connect -> on_open (TCP, then TLS handshake done) ->
+ * on_data/on_drain/on_eof ... -> on_close. on_close comes exactly once for every connection that
+ * was made, also when it never opened; the conn is freed when it returns. After conn_close no
+ * callback but on_close comes. Callbacks may call any conn function. owner: its creator, thread:
+ * its loop.
+ *
+ * Writing copies (or encrypts) into an out-queue that is flushed once per loop turn or when it is
+ * large. The queue is bounded by write_high: over it, conn_write still takes the bytes but
+ * conn_queued() says so, and reading from this peer pauses until it drained (back-pressure);
+ * on_drain comes when it fell below half.
+ */
+#ifndef CARDEA_NET_CONN_H
+#define CARDEA_NET_CONN_H
+
+#include <openssl/ssl.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/core/err.h"
+#include "common/core/str.h"
+#include "common/net/addr.h"
+#include "common/net/loop.h"
+
+struct conn;
+
+struct conn_events {
+	/* Ready for conn_write and conn_read_start (reading is off until then). */
+	void (*on_open)(struct conn *c, void *arg);
+	/* bytes live until the call returns. */
+	void (*on_data)(struct conn *c, struct str bytes, void *arg);
+	/* The out-queue fell below half of write_high after having been over it. May be NULL. */
+	void (*on_drain)(struct conn *c, void *arg);
+	/* The peer will send no more (FIN, or close_notify under TLS). NULL: the connection is
+	 * closed. */
+	void (*on_eof)(struct conn *c, void *arg);
+	/* Last call. why->kind is ERR_NONE when this side asked for the close or the peer ended
+	 * cleanly. */
+	void (*on_close)(struct conn *c, const struct err *why, void *arg);
+};
+
+struct conn_options {
+	const struct conn_events *events; /* required; outlives the conn */
+	void *arg;
+	SSL_CTX *tls;		       /* NULL: plain. A reference is taken. */
+	const char *server_name;       /* connect with TLS: SNI and the name that is verified; NULL:
+					  neither */
+	size_t write_high;	       /* 0: CONN_WRITE_HIGH */
+	uint64_t handshake_timeout_ms; /* connect + TLS; 0: 10 s */
+};
+enum { CONN_WRITE_HIGH = 256 * 1024 };
+
+/* Takes one pending connection off a listening stream. */
+int conn_accept(struct conn **out, struct loop *l, uv_stream_t *listener,
+		const struct conn_options *o, struct err *e) must_check;
+/* Resolves host (name or numeric) on libuv's pool, connects to the first address that answers.
+ * Errors before the first turn are returned here; later ones come as on_close. */
+int conn_connect(struct conn **out, struct loop *l, const char *host, uint16_t port,
+		 const struct conn_options *o, struct err *e) must_check;
+
+/* Replaces events and argument: hand-over from one protocol layer to the next. */
+void conn_set_events(struct conn *c, const struct conn_events *events, void *arg);
+void conn_read_start(struct conn *c);
+/* Bytes that were read already are kept and given after the next conn_read_start. */
+void conn_read_stop(struct conn *c);
+/* Queues a copy of bytes. Ignored on a closing connection. Never calls back. */
+void conn_write(struct conn *c, struct str bytes);
+/* Bytes accepted and not yet given to the kernel. */
+size_t conn_queued(const struct conn *c);
+bool conn_over_high(const struct conn *c);
+/* Sends what is queued, then close_notify and FIN; reading goes on until the peer ends or the
+ * linger time passes, then the connection closes (lingering close, at most 64 KiB or 2 s of input
+ * is read and dropped). */
+void conn_shutdown(struct conn *c);
+/* Closes now, queued bytes are lost. Safe at any moment, also twice. */
+void conn_close(struct conn *c);
+/* As conn_close with a reason that on_close will get. */
+void conn_fail(struct conn *c, const struct err *why);
+/* Closes with ERR_TIMEOUT when nothing was read or written for ms; 0 turns it off. */
+void conn_idle_timeout(struct conn *c, uint64_t ms);
+
+/* NULL on plain connections. */
+SSL *conn_ssl(struct conn *c);
+/* "h2", "http/1.1" or empty. */
+struct str conn_alpn(const struct conn *c);
+const struct addr *conn_peer(const struct conn *c);
+const struct addr *conn_local(const struct conn *c);
+struct loop *conn_loop(struct conn *c);
+
+#endif

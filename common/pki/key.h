@@ -1,0 +1,28 @@
+/* Private keys: load, generate, store as PKCS#8 DER. Thread: any; generation is slow, use the pool.
+ */
+#ifndef CARDEA_PKI_KEY_H
+#define CARDEA_PKI_KEY_H
+
+#include <openssl/evp.h>
+
+#include "common/core/err.h"
+#include "common/core/str.h"
+
+enum key_type { KEY_EC_P256, KEY_EC_P384, KEY_RSA_2048, KEY_RSA_3072, KEY_RSA_4096 };
+
+int key_type_parse(struct str text,
+		   enum key_type *out) must_check; /* "ecdsa-p256", "rsa-2048", ... */
+const char *key_type_name(enum key_type t);
+
+int key_generate(EVP_PKEY **out, enum key_type type, struct err *e) must_check;
+/* One unencrypted PKCS#8, PKCS#1 or SEC1 key out of PEM text. Kong's wording: "invalid key: ...".
+ */
+int key_from_pem(EVP_PKEY **out, struct str pem, struct err *e) must_check;
+int key_from_der(EVP_PKEY **out, struct str der, struct err *e) must_check;
+/* Appends PKCS#8 DER; out->secret should be set by the caller. */
+int key_to_der(struct buf *out, EVP_PKEY *key, struct err *e) must_check;
+int key_to_pem(struct buf *out, EVP_PKEY *key, struct err *e) must_check;
+/* Refuses RSA < 2048 or > 8192, curves other than P-256/P-384/P-521, other algorithms (TLS-22). */
+int key_check_strength(EVP_PKEY *key, struct err *e) must_check;
+
+#endif
