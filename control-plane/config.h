@@ -1,0 +1,37 @@
+/* Configuration of cardea-cp: the table of keys and what it fills. Names and defaults follow Kong's
+ * where the thing exists there. */
+#ifndef CARDEA_CP_CONFIG_H
+#define CARDEA_CP_CONFIG_H
+
+#include "common/conf/conf.h"
+#include "common/net/addr.h"
+
+struct cp_config {
+	struct listen_list admin_listen;
+	struct listen_list status_listen;
+	struct listen_list cluster_listen;
+	char *admin_ssl_cert, *admin_ssl_cert_key;
+	char *cluster_cert, *cluster_cert_key, *cluster_ca_cert;
+	char *pg_dsn;
+	char *pg_host, *pg_user, *pg_password, *pg_database;
+	int64_t pg_port, pg_pool_size;
+	uint64_t pg_timeout;
+	int database;
+	char *keyring_file;
+	int log_level, log_format;
+	uint64_t admin_body_max;
+	char *acme_directory, *acme_email, *acme_ca_file;
+	bool acme_allow_private;
+	int acme_key_type;
+	int64_t acme_max_in_flight;
+	uint64_t acme_barrier_timeout;
+	int acme_barrier_policy;
+	int64_t acme_renew_percent;
+	uint64_t cluster_queue_max, cluster_keepalive, cluster_node_grace;
+	char *prefix;
+};
+
+extern const struct conf_key cp_config_keys[];
+extern const size_t cp_config_key_count;
+
+#endif

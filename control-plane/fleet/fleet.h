@@ -1,0 +1,69 @@
+/* The data planes of this control plane: their streams, what each holds, and the barrier.
+ *
+ * Keeps an image of every entity in its wire form (encoded once, shared by all streams), ordered by
+ * revision, so that snapshots and deltas cost no database. owner: main, thread: the loop.
+ */
+#ifndef CARDEA_FLEET_FLEET_H
+#define CARDEA_FLEET_FLEET_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "common/core/err.h"
+#include "common/metrics/metrics.h"
+#include "common/net/addr.h"
+#include "common/net/loop.h"
+#include "control-plane/store/store.h"
+
+struct fleet;
+
+struct fleet_conf {
+	const char *control_plane_id; /* UUID of this process */
+	struct listen_list listen;    /* cluster_listen */
+	const char *cert_file, *key_file, *ca_file;
+	uint64_t queue_bytes;  /* out-queue per stream: 8 MiB; past it the node is resynchronised */
+	uint64_t keepalive_ms; /* 10,000 */
+	uint64_t
+		node_grace_ms; /* a node that left is still "live" for the barrier so long: 5,000 */
+	struct metrics *metrics;
+};
+
+/* Starts following the store and listening. */
+int fleet_start(struct fleet **out, struct loop *l, struct store *s, const struct fleet_conf *c,
+		struct err *e) must_check;
+void fleet_close(struct fleet *f, void (*closed)(void *arg), void *arg);
+/* The revision that this control plane has encoded for its streams; 0 before the first load. */
+uint64_t fleet_revision(const struct fleet *f);
+
+/* --- the barrier (invariant 3) --- */
+
+struct barrier;
+struct barrier_result {
+	bool complete;
+	json_t *missing; /* array of {"id","hostname","revision"}: live nodes that had not acked.
+			    Borrowed */
+	uint64_t nodes;	 /* live nodes asked */
+};
+/* Calls done when every live data plane of the cluster (also those of other control planes) acked
+ * revision, or after timeout_ms with complete = false. With no data plane at all it completes at
+ * once. done comes once, later, unless barrier_cancel was called. */
+int fleet_wait(struct barrier **out, struct fleet *f, uint64_t revision, uint64_t timeout_ms,
+	       void (*done)(const struct barrier_result *r, void *arg), void *arg,
+	       struct err *e) must_check;
+/* Forgets it; done is not called. NULL is fine. Not after done. */
+void barrier_cancel(struct barrier *b);
+/* The nodes still missing now for a revision: array as in barrier_result; a new reference. */
+json_t *fleet_missing(struct fleet *f, uint64_t revision);
+
+/* --- what nodes tell --- */
+
+/* A data plane (of any control plane) answered validation requests for this challenge. */
+void fleet_on_challenge_hit(struct fleet *f,
+			    void (*fn)(const char *challenge_id, const char *node_id,
+				       uint32_t count, void *arg),
+			    void *arg);
+/* /clustering/data-planes rows (kong-admin-api.md 3.6, and Cardea's own `revision`, `nack`,
+ * `connected`, `control_plane`), from the nodes table; r->rows are shaped as shown to clients. */
+void fleet_nodes(struct fleet *f, store_done done, void *arg);
+
+#endif

@@ -1,0 +1,154 @@
+/* The store: entities, transactions that end in a revision, plain queries, and the change feed,
+ * over PostgreSQL.
+ *
+ * Nothing blocks: every call queues and answers through a callback, later, on the loop. All
+ * statements of a transaction go out in one pipeline (one round trip). Secrets are sealed before
+ * they leave this module and unsealed when they come in. With the database away: calls fail with
+ * ERR_UNAVAILABLE within 3 s (conf.query_timeout_ms); the pool reconnects with jittered backoff.
+ * owner: main, thread: the loop.
+ */
+#ifndef CARDEA_STORE_STORE_H
+#define CARDEA_STORE_STORE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/core/err.h"
+#include "common/core/str.h"
+#include "common/net/loop.h"
+#include "common/pki/seal.h"
+#include "control-plane/model/entity.h"
+
+struct store;
+struct txn;
+
+struct store_conf {
+	const char *conninfo;	       /* libpq connection string */
+	unsigned pool_size;	       /* connections for queries; one more listens */
+	uint64_t query_timeout_ms;     /* 3,000 */
+	const struct keyring *keyring; /* borrowed */
+};
+
+/* Connects in the background; on_ready comes once, when migrations are applied and the database
+ * answered the first time. on_ready with an error means that the schema is newer than this binary,
+ * or the migration failed: the daemon exits. */
+int store_open(struct store **out, struct loop *l, const struct store_conf *c,
+	       void (*on_ready)(const struct err *e, void *arg), void *arg,
+	       struct err *e) must_check;
+void store_close(struct store *s, void (*closed)(void *arg), void *arg);
+/* Whether the last exchange with the database went well. */
+bool store_reachable(const struct store *s);
+
+/* --- results --- */
+
+/* Why a call failed, beyond err.kind: what the admin API needs for Kong's codes. */
+enum store_fault {
+	STORE_OK,
+	STORE_UNIQUE,	   /* code 5; key: {"name":"a.com"} */
+	STORE_PRIMARY_KEY, /* code 3 */
+	STORE_FOREIGN,	   /* code 4: key names what does not exist {"certificate":{"id":"..."}} */
+	STORE_REFERENCED,  /* code 4: still referenced by `referrer` */
+	STORE_NOT_FOUND,   /* code 6: CA001 on a row that is not there */
+	STORE_VERSION,	   /* the row changed since it was read: read again and retry */
+	STORE_LEASE,	   /* CA002: another control plane took over */
+	STORE_UNAVAILABLE, /* 503 */
+	STORE_FAILED,	   /* code 8 */
+};
+
+struct store_result {
+	enum store_fault fault;
+	struct err err;
+	const struct entity *entity; /* concerned by fault, or NULL */
+	json_t *key; /* see store_fault; or NULL. Borrowed until the callback returns, as all here
+		      */
+	const char *referrer;
+	uint64_t revision; /* txn_commit: the revision made, or the current one when nothing changed
+			    */
+	json_t *rows; /* array of objects: of reads, and of RETURNING statements of store_query */
+	uint64_t affected; /* store_query: rows affected */
+};
+typedef void (*store_done)(const struct store_result *r, void *arg);
+
+/* --- reading entities (secrets unsealed; "version" is an extra integer field in each row) --- */
+
+/* One entity by id, or by its endpoint key when key is no UUID. rows has one or, without error,
+ * none. certificates get "snis" filled in. */
+void store_get(struct store *s, const struct entity *t, struct str key, store_done done, void *arg);
+struct store_page {
+	unsigned size;	  /* rows wanted; one more is read so that the caller sees whether there are
+			     more */
+	struct str after; /* id of the last row of the page before; STR_NONE: first page */
+	const char *foreign; /* field name that must equal foreign_id: nested lists; NULL: none */
+	struct str foreign_id;
+	const struct str *tags; /* n tags; all or any of them */
+	size_t tag_count;
+	bool tags_any;
+};
+/* By id ascending. */
+void store_list(struct store *s, const struct entity *t, const struct store_page *p,
+		store_done done, void *arg);
+
+/* --- one transaction, one revision --- */
+
+/* operation: UUID text that names the write for recovery of a lost commit answer; NULL: one is
+ * made. */
+struct txn *txn_create(struct store *s, const char *operation);
+/* Each adds a statement; values are copied (and sealed) now; an error (memory, sealing) is kept and
+ * reported by txn_commit. */
+void txn_insert(struct txn *t, const struct entity *e, const json_t *row);
+/* Whole row by id. version >= 0: fails with STORE_VERSION unless the stored one is that. */
+void txn_update(struct txn *t, const struct entity *e, const json_t *row, int64_t version);
+/* Insert or replace by id. */
+void txn_upsert(struct txn *t, const struct entity *e, const json_t *row);
+/* must_exist: STORE_NOT_FOUND when nothing was there. */
+void txn_delete(struct txn *t, const struct entity *e, struct str id, bool must_exist);
+/* Plain SQL with text parameters ($1...; NULL is SQL null). min_rows: fewer affected or returned
+ * rows end the transaction with `fault` (STORE_LEASE or STORE_NOT_FOUND). */
+void txn_exec(struct txn *t, const char *sql, const char *const *params, size_t n,
+	      uint64_t min_rows, enum store_fault fault);
+/* Runs it; frees the txn after done. A commit whose answer was lost is looked up by its operation
+ * id before done is called. */
+void txn_commit(struct txn *t, store_done done, void *arg);
+/* Instead of txn_commit. */
+void txn_free(struct txn *t);
+
+/* Plain SQL outside the entities, one statement, text parameters; rows as objects: numbers,
+ * booleans and jsonb as JSON, the rest as strings, timestamptz as float seconds. For nodes,
+ * accounts and orders. */
+void store_query(struct store *s, const char *sql, const char *const *params, size_t n,
+		 store_done done, void *arg);
+/* Secrets of such tables: sealed bytes as text parameter ("\\x..." hex) and back. context:
+ * "acme_orders.key:" + id. */
+int store_seal(struct store *s, struct str context, struct str plain, struct buf *out,
+	       struct err *e) must_check;
+int store_unseal(struct store *s, struct str context, struct str hex, struct buf *out,
+		 struct err *e) must_check;
+
+/* --- the feed --- */
+
+struct feed_change {
+	const struct entity *entity;
+	const char *id; /* UUID text */
+	uint64_t revision;
+	json_t *row; /* NULL: removed. Secrets unsealed. Borrowed */
+};
+struct feed_events {
+	/* A whole load begins (first, and when the epoch changed or this side fell below the
+	 * floor): forget everything. */
+	void (*on_reset)(const char *epoch, void *arg);
+	/* In revision order within a batch. */
+	void (*on_change)(const struct feed_change *c, void *arg);
+	/* All changes up to revision were given: one consistent state. */
+	void (*on_commit)(uint64_t revision, uint64_t floor, void *arg);
+	/* Somebody notified channel "cardea_nodes" (acks, node changes of another control plane).
+	 * payload is text. */
+	void (*on_nodes)(const char *payload, void *arg);
+	void *arg;
+};
+/* Reads everything in one snapshot, then follows: LISTEN, plus a poll every few seconds, plus a
+ * re-read after every reconnect. Rows are read in batches so that the loop is never held for more
+ * than a few milliseconds. Call once. */
+int store_follow(struct store *s, const struct feed_events *ev, struct err *e) must_check;
+
+#endif

@@ -1,0 +1,31 @@
+/* Configuration of cardea-dp: the table of keys and what it fills. Names and defaults follow Kong's
+ * where the thing exists there. */
+#ifndef CARDEA_DP_CONFIG_H
+#define CARDEA_DP_CONFIG_H
+
+#include "common/conf/conf.h"
+#include "common/net/addr.h"
+
+struct dp_config {
+	struct listen_list proxy_listen;
+	struct listen_list status_listen;
+	char *cluster_control_plane; /* "host:port[,host:port...]": tried in turn */
+	char *cluster_server_name;   /* name that the control plane's certificate must have */
+	char *cluster_cert, *cluster_cert_key, *cluster_ca_cert;
+	uint64_t cluster_keepalive;
+	char *ssl_cert, *ssl_cert_key; /* the default certificate; none: unrecognized_name */
+	char *prefix;		       /* folder of node id and cache */
+	char *cache_key_file; /* key that seals the cache; default <prefix>/cache.key, made when
+				 absent */
+	int64_t workers;      /* 0: one per core */
+	uint64_t drain_timeout;
+	int64_t max_connections;
+	uint64_t cert_cache_size; /* parsed certificates kept per worker */
+	int log_level, log_format;
+	char *node_labels; /* "zone=a,rack=b" */
+};
+
+extern const struct conf_key dp_config_keys[];
+extern const size_t dp_config_key_count;
+
+#endif
