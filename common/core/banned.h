@@ -8,6 +8,9 @@
 #include <string.h>
 #include <time.h>
 
+/* Fortified headers define these two as macros for clang. */
+#undef sprintf
+#undef vsprintf
 #pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf strtok atoi atol atoll gets
 #pragma GCC poison gmtime localtime ctime asctime tmpnam mktemp
 
