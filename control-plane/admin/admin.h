@@ -1,0 +1,47 @@
+/* The admin API: Kong's shapes over HTTP/1.1 and HTTP/2 (kong-admin-api.md), with Cardea's
+ * revisions. owner: main, thread: the loop. */
+#ifndef CARDEA_ADMIN_ADMIN_H
+#define CARDEA_ADMIN_ADMIN_H
+
+#include "common/conf/conf.h"
+#include "common/metrics/metrics.h"
+#include "common/net/addr.h"
+#include "common/net/loop.h"
+#include "control-plane/acme/acme.h"
+#include "control-plane/fleet/fleet.h"
+#include "control-plane/store/store.h"
+
+struct admin;
+
+struct admin_conf {
+	struct listen_list listen;
+	struct listen_list status_listen; /* /status, /status/ready, /metrics only */
+	const char *cert_file, *key_file; /* for entries with ssl */
+	uint64_t body_max;
+	const char *control_plane_id;
+	const struct conf_key *keys; /* shown by `GET /`, secrets masked */
+	size_t key_count;
+	const void *values;
+	struct metrics *metrics;
+};
+
+/* What handlers stand on; all borrowed, all of the loop's thread. */
+struct admin_context {
+	struct loop *loop;
+	struct store *store;
+	struct fleet *fleet;
+	struct acme *acme; /* NULL: no ACME authority is configured */
+	struct admin_conf conf;
+	char hostname[256];
+	uint64_t requests_total;
+	bool draining;
+};
+
+/* Listens. Errors name the address. */
+int admin_start(struct admin **out, struct loop *l, struct store *s, struct fleet *f,
+		struct acme *a, const struct admin_conf *c, struct err *e) must_check;
+/* Readiness turns false, running requests finish, new connections are refused. */
+void admin_drain(struct admin *a);
+void admin_close(struct admin *a, void (*closed)(void *arg), void *arg);
+
+#endif

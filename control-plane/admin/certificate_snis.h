@@ -1,0 +1,14 @@
+/* The `snis` shorthand of certificates: names that are no column but rows of their own
+ * (kong-admin-api.md 2.1). Thread: the loop. */
+#ifndef CARDEA_ADMIN_CERTIFICATE_SNIS_H
+#define CARDEA_ADMIN_CERTIFICATE_SNIS_H
+
+#include "control-plane/admin/request.h"
+
+/* Checks that no name of r->row's snis belongs to another certificate, then runs next; else answers
+ * 400. */
+void certificate_snis_check(struct admin_request *r, admin_handler next);
+/* Adds to the transaction what turns the names of r->old (may be NULL) into those of r->row. */
+int certificate_snis_write(struct admin_request *r, struct txn *t, struct err *e) must_check;
+
+#endif

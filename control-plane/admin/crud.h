@@ -1,0 +1,27 @@
+/* The generic handlers: every entity's verbs out of its table (kong-admin-api.md 1.5 to 1.8).
+ * Thread: the loop.
+ *
+ *   resolve parent? ─▶ read the row? ─▶ build and check ─▶ one transaction ─▶ answer (waits for the
+ * fleet when asked) ▲──────────── changed by somebody else ◀──┘ (at most 5 times)
+ */
+#ifndef CARDEA_ADMIN_CRUD_H
+#define CARDEA_ADMIN_CRUD_H
+
+#include "control-plane/admin/request.h"
+
+void crud_list(struct admin_request *r);
+void crud_get(struct admin_request *r);
+void crud_post(struct admin_request *r);
+void crud_put(struct admin_request *r);
+void crud_patch(struct admin_request *r);
+void crud_delete(struct admin_request *r);
+
+/* Finds what the path names before `next` runs: r->parent_id, and for `with_row` the row in r->old
+ * (NULL when there is none). Answers by itself when the parent is missing or the database fails. */
+void crud_resolve(struct admin_request *r, bool with_row, admin_handler next);
+/* Name of the field of r->entity that refers to r->parent. */
+const char *crud_parent_field(const struct admin_request *r);
+/* Shown form, new reference. */
+json_t *crud_show(const struct entity *t, const json_t *row);
+
+#endif

@@ -1,0 +1,334 @@
+/* Writing: POST, PUT, PATCH and DELETE of any entity. Each is one transaction, so one revision; a
+ * row that changed between reading and writing is read again. */
+#include "control-plane/admin/crud.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/core/clock.h"
+#include "common/core/codec.h"
+#include "control-plane/admin/certificate_snis.h"
+#include "control-plane/admin/fault.h"
+
+enum { TRIES_MAX = 5 };
+
+static bool is_certificates(const struct admin_request *r)
+{
+	return r->entity == &entity_certificates;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	const json_t *const *x = a;
+	const json_t *const *y = b;
+
+	return strcmp(json_string_value(*x), json_string_value(*y));
+}
+
+/* Answers list names by bytes, [] when there are none. */
+static void sort_names(json_t *row)
+{
+	json_t *names = json_object_get(row, "snis");
+	size_t n = json_array_size(names);
+	json_t *sorted = json_array();
+	json_t **items = n ? calloc(n, sizeof(*items)) : NULL;
+
+	for (size_t i = 0; items && i < n; i++)
+		items[i] = json_array_get(names, i);
+	if (items)
+		qsort(items, n, sizeof(json_t *), compare_names);
+	for (size_t i = 0; items && i < n; i++)
+		json_array_append(sorted, items[i]);
+	free(items);
+	json_object_set_new(row, "snis", sorted);
+}
+
+static void reply_row(struct admin_request *r, unsigned status, uint64_t revision)
+{
+	if (is_certificates(r))
+		sort_names(r->row);
+	admin_reply_write(r, status, crud_show(r->entity, r->row), revision);
+}
+
+/* The path's parent goes over what the body says. */
+static void force_parent(struct admin_request *r)
+{
+	if (r->parent)
+		json_object_set_new(r->input, crud_parent_field(r),
+				    json_pack("{s:s}", "id", r->parent_id));
+}
+
+static void build(struct admin_request *r, const json_t *old)
+{
+	struct violations v;
+	int64_t now = clock_wall_s();
+
+	violations_init(&v);
+	json_decref(r->row);
+	r->row = old ? entity_merge(r->entity, old, r->input, now, &v)
+		     : entity_create(r->entity, r->input, now, &v);
+	if (!r->row)
+		fault_violations(r, &v);
+	violations_deinit(&v);
+}
+
+static void commit(struct admin_request *r, struct txn *t, store_done done)
+{
+	struct err e = ERR_INIT;
+
+	if (is_certificates(r) && certificate_snis_write(r, t, &e) < 0) {
+		txn_free(t);
+		fault_internal(r);
+		return;
+	}
+	admin_suspend(r);
+	txn_commit(t, done, r);
+}
+
+static struct txn *begin(struct admin_request *r)
+{
+	struct txn *t = txn_create(r->ctx->store, NULL);
+
+	if (!t)
+		fault_internal(r);
+	return t;
+}
+
+/* --- POST --- */
+
+static void on_inserted(const struct store_result *res, void *arg)
+{
+	struct admin_request *r = arg;
+
+	if (!admin_resume(r))
+		return;
+	if (res->fault != STORE_OK)
+		fault_reply(r, r->entity, res);
+	else
+		reply_row(r, 201, res->revision);
+}
+
+static void insert(struct admin_request *r)
+{
+	struct txn *t = begin(r);
+
+	if (!t)
+		return;
+	txn_insert(t, r->entity, r->row);
+	commit(r, t, on_inserted);
+}
+
+static void post(struct admin_request *r)
+{
+	force_parent(r);
+	build(r, NULL);
+	if (!r->row)
+		return;
+	if (is_certificates(r))
+		certificate_snis_check(r, insert);
+	else
+		insert(r);
+}
+
+void crud_post(struct admin_request *r)
+{
+	crud_resolve(r, false, post);
+}
+
+/* --- PATCH --- */
+
+static void patch(struct admin_request *r);
+
+static void on_updated(const struct store_result *res, void *arg)
+{
+	struct admin_request *r = arg;
+
+	if (!admin_resume(r))
+		return;
+	if (res->fault == STORE_VERSION && ++r->tries < TRIES_MAX)
+		crud_resolve(r, true, patch);
+	else if (res->fault != STORE_OK)
+		fault_reply(r, r->entity, res);
+	else
+		reply_row(r, 200, res->revision);
+}
+
+static void update(struct admin_request *r)
+{
+	struct txn *t = begin(r);
+
+	if (!t)
+		return;
+	txn_update(t, r->entity, r->row, json_integer_value(json_object_get(r->old, "version")));
+	commit(r, t, on_updated);
+}
+
+static bool is_elsewhere(const struct admin_request *r)
+{
+	const char *id;
+
+	if (!r->parent)
+		return false;
+	id = json_string_value(
+		json_object_get(json_object_get(r->old, crud_parent_field(r)), "id"));
+	return !id || strcmp(id, r->parent_id) != 0;
+}
+
+static void patch(struct admin_request *r)
+{
+	if (!r->old && is_certificates(r) && !uuid_is(r->key)) {
+		admin_reply_message(r, 404, "SNI not found");
+		return;
+	}
+	if (!r->old || is_elsewhere(r)) {
+		fault_not_found(r, r->entity, r->key);
+		return;
+	}
+	build(r, r->old);
+	if (!r->row)
+		return;
+	if (is_certificates(r))
+		certificate_snis_check(r, update);
+	else
+		update(r);
+}
+
+void crud_patch(struct admin_request *r)
+{
+	crud_resolve(r, true, patch);
+}
+
+/* --- PUT --- */
+
+static void put(struct admin_request *r);
+
+static void on_put(const struct store_result *res, void *arg)
+{
+	struct admin_request *r = arg;
+	bool raced = res->fault == STORE_VERSION || (!r->old && res->fault == STORE_PRIMARY_KEY);
+
+	if (!admin_resume(r))
+		return;
+	if (raced && ++r->tries < TRIES_MAX)
+		crud_resolve(r, true, put);
+	else if (res->fault != STORE_OK)
+		fault_reply(r, r->entity, res);
+	else
+		reply_row(r, 200, res->revision);
+}
+
+static void replace(struct admin_request *r)
+{
+	struct txn *t = begin(r);
+
+	if (!t)
+		return;
+	if (r->old)
+		txn_update(t, r->entity, r->row,
+			   json_integer_value(json_object_get(r->old, "version")));
+	else
+		txn_insert(t, r->entity, r->row);
+	commit(r, t, on_put);
+}
+
+/* A certificate that is put under a name gets that name, whatever its list says
+ * (kong-admin-api.md 2.1). */
+static void add_own_name(struct admin_request *r)
+{
+	json_t *names = json_object_get(r->input, "snis");
+	json_t *name = json_stringn(r->key.ptr, r->key.len);
+	size_t i;
+	json_t *one;
+
+	if (json_is_string(names)) {
+		names = json_pack("[O]", names);
+		json_object_set_new(r->input, "snis", names);
+	}
+	if (!json_is_array(names)) {
+		names = json_array();
+		json_object_set_new(r->input, "snis", names);
+	}
+	json_array_foreach(names, i, one)
+	{
+		if (json_equal(one, name)) {
+			json_decref(name);
+			return;
+		}
+	}
+	json_array_append_new(names, name);
+}
+
+/* The URL's id or name wins over the body's; a row that exists keeps its id. */
+static void put_key(struct admin_request *r)
+{
+	if (uuid_is(r->key))
+		json_object_set_new(r->input, "id", json_stringn(r->key.ptr, r->key.len));
+	else if (is_certificates(r))
+		add_own_name(r);
+	else if (r->entity->endpoint_key)
+		json_object_set_new(r->input, r->entity->endpoint_key,
+				    json_stringn(r->key.ptr, r->key.len));
+	if (r->old)
+		json_object_set(r->input, "id", json_object_get(r->old, "id"));
+}
+
+static void put(struct admin_request *r)
+{
+	put_key(r);
+	force_parent(r);
+	build(r, NULL);
+	if (!r->row)
+		return;
+	if (is_certificates(r))
+		certificate_snis_check(r, replace);
+	else
+		replace(r);
+}
+
+void crud_put(struct admin_request *r)
+{
+	crud_resolve(r, true, put);
+}
+
+/* --- DELETE --- */
+
+static void on_deleted(const struct store_result *res, void *arg)
+{
+	struct admin_request *r = arg;
+
+	if (!admin_resume(r))
+		return;
+	if (res->fault != STORE_OK && res->fault != STORE_NOT_FOUND)
+		fault_reply(r, r->entity, res);
+	else
+		admin_reply_write(r, 204, NULL, res->revision);
+}
+
+static void del(struct admin_request *r)
+{
+	struct txn *t;
+
+	if (r->parent && (!r->old || is_elsewhere(r))) {
+		admin_reply_message(r, 404, "Not found");
+		return;
+	}
+	if (!r->old && is_certificates(r) && !uuid_is(r->key)) {
+		admin_reply_message(r, 404, "SNI not found");
+		return;
+	}
+	if (!r->old) {
+		admin_reply_empty(r, 204);
+		return;
+	}
+	t = begin(r);
+	if (!t)
+		return;
+	txn_delete(t, r->entity, str_from(json_string_value(json_object_get(r->old, "id"))), false);
+	admin_suspend(r);
+	txn_commit(t, on_deleted, r);
+}
+
+void crud_delete(struct admin_request *r)
+{
+	crud_resolve(r, true, del);
+}

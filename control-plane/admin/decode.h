@@ -1,0 +1,15 @@
+/* Request bodies by content type into r->input (kong-admin-api.md 1.3). Thread: the loop. */
+#ifndef CARDEA_ADMIN_DECODE_H
+#define CARDEA_ADMIN_DECODE_H
+
+#include "control-plane/admin/request.h"
+
+enum decode_verdict { DECODE_OK, DECODE_UNSUPPORTED /* 415 */, DECODE_DUPLICATE_TYPE /* 400 */ };
+
+/* Judges the Content-Type of a request with method POST, PUT or PATCH before its body is read. */
+enum decode_verdict decode_type(const struct http_request *q);
+/* Decodes r->body; form text is coerced by r->entity's table when there is one. An empty body
+ * without type is {}. */
+int decode_body(struct admin_request *r, struct err *e) must_check;
+
+#endif

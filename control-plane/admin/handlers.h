@@ -1,0 +1,26 @@
+/* Handlers of the special paths. Thread: the loop. */
+#ifndef CARDEA_ADMIN_HANDLERS_H
+#define CARDEA_ADMIN_HANDLERS_H
+
+#include "control-plane/admin/request.h"
+
+/* info.c (kong-admin-api.md 3.2, 3.3, 3.9) */
+void info_root(struct admin_request *r);
+void info_status(struct admin_request *r);
+void info_ready(struct admin_request *r);
+void info_drain(struct admin_request *r);
+void info_metrics(struct admin_request *r);
+void info_endpoints(struct admin_request *r);
+
+/* clustering.c (3.6) */
+void clustering_data_planes(struct admin_request *r);
+void clustering_status(struct admin_request *r);
+
+/* acme_api.c (kong-acme-hybrid.md 1.4, and Cardea's orders) */
+void acme_api_create(struct admin_request *r);
+void acme_api_renew(struct admin_request *r);
+void acme_api_orders(struct admin_request *r);
+void acme_api_order(struct admin_request *r);
+void acme_api_retry(struct admin_request *r);
+
+#endif

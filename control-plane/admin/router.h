@@ -1,0 +1,29 @@
+/* From method and path to a handler: a table of special paths, and the paths that follow from the
+ * entities (kong-admin-api.md 1.2, 1.6). Pure. Thread: any. */
+#ifndef CARDEA_ADMIN_ROUTER_H
+#define CARDEA_ADMIN_ROUTER_H
+
+#include "control-plane/admin/request.h"
+
+/* Handlers by method; NULL: not defined there. HEAD is GET without a body, OPTIONS is the router's
+ * own. */
+struct route {
+	const char *pattern; /* "/acme/orders/:id": segments, ":" takes any */
+	admin_handler get, post, put, patch, del;
+};
+
+extern const struct route admin_routes[]; /* routes.c; ends with a NULL pattern */
+extern const struct route
+	admin_entity_routes[4]; /* collection, element, nested collection, nested element */
+
+enum router_verdict { ROUTER_FOUND, ROUTER_NO_PATH, ROUTER_NO_METHOD, ROUTER_OPTIONS };
+
+/* Splits and decodes the path into r->segments (strings live in `a`), finds the route, fills in
+ * entity, keys and handler. For ROUTER_OPTIONS, ROUTER_NO_METHOD and ROUTER_FOUND, *route is the
+ * one. */
+enum router_verdict router_find(struct admin_request *r, const struct http_request *q,
+				struct arena *a, const struct route **route);
+/* "GET, HEAD, OPTIONS, POST". */
+struct str router_allowed(const struct route *route, struct arena *a);
+
+#endif

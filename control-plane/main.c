@@ -1,0 +1,259 @@
+/* cardea-cp: wiring, and the order in which things start and stop.
+ *
+ *   configuration ─▶ keyring ─▶ store ─(ready)─▶ fleet ─▶ acme ─▶ admin ─▶ run ─▶ TERM: drain ─▶
+ * close in reverse
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "common/core/codec.h"
+#include "common/core/log.h"
+#include "common/metrics/metrics.h"
+#include "common/net/loop.h"
+#include "common/pki/seal.h"
+#include "control-plane/acme/acme.h"
+#include "control-plane/admin/admin.h"
+#include "control-plane/config.h"
+#include "control-plane/fleet/fleet.h"
+#include "control-plane/options.h"
+#include "control-plane/store/json_memory.h"
+#include "control-plane/store/store.h"
+
+enum { EXIT_CONFIG = 2 };
+
+struct control_plane {
+	struct cp_config config;
+	char id[UUID_TEXT_SIZE];
+	struct buf conninfo;
+	struct loop loop;
+	struct signals *signals;
+	struct keyring *keyring;
+	struct metrics *metrics;
+	struct store *store;
+	struct fleet *fleet;
+	struct acme *acme;
+	struct admin *admin;
+	bool stopping;
+	int exit_code;
+};
+
+/* --- stopping: each close starts the next --- */
+
+static void signals_gone(struct control_plane *cp)
+{
+	signals_close(cp->signals);
+	cp->signals = NULL;
+	loop_stop(&cp->loop);
+}
+
+static void store_closed(void *arg)
+{
+	struct control_plane *cp = arg;
+
+	cp->store = NULL;
+	signals_gone(cp);
+}
+
+static void fleet_closed(void *arg)
+{
+	struct control_plane *cp = arg;
+
+	cp->fleet = NULL;
+	store_close(cp->store, store_closed, cp);
+}
+
+static void acme_closed(void *arg)
+{
+	struct control_plane *cp = arg;
+
+	cp->acme = NULL;
+	if (cp->fleet)
+		fleet_close(cp->fleet, fleet_closed, cp);
+	else
+		fleet_closed(cp);
+}
+
+static void admin_closed(void *arg)
+{
+	struct control_plane *cp = arg;
+
+	cp->admin = NULL;
+	if (cp->acme)
+		acme_close(cp->acme, acme_closed, cp);
+	else
+		acme_closed(cp);
+}
+
+static void stop(struct control_plane *cp, int exit_code)
+{
+	if (cp->stopping)
+		return;
+	cp->stopping = true;
+	cp->exit_code = exit_code;
+	if (cp->admin)
+		admin_close(cp->admin, admin_closed, cp);
+	else
+		admin_closed(cp);
+}
+
+static void on_signal(int signum, void *arg)
+{
+	struct control_plane *cp = arg;
+
+	if (signum == SIGHUP || signum == SIGUSR1)
+		return;
+	log_notice("stopping", log_i64("signal", signum));
+	if (cp->admin)
+		admin_drain(cp->admin);
+	stop(cp, 0);
+}
+
+/* --- starting --- */
+
+static int start_fleet(struct control_plane *cp, struct err *e)
+{
+	const struct cp_config *c = &cp->config;
+	const struct fleet_conf conf = {
+		.control_plane_id = cp->id,
+		.listen = c->cluster_listen,
+		.cert_file = c->cluster_cert,
+		.key_file = c->cluster_cert_key,
+		.ca_file = c->cluster_ca_cert,
+		.queue_bytes = c->cluster_queue_max,
+		.keepalive_ms = c->cluster_keepalive,
+		.node_grace_ms = c->cluster_node_grace,
+		.metrics = cp->metrics,
+	};
+
+	return fleet_start(&cp->fleet, &cp->loop, cp->store, &conf, e);
+}
+
+static int start_acme(struct control_plane *cp, struct err *e)
+{
+	const struct cp_config *c = &cp->config;
+	const struct acme_conf conf = {
+		.control_plane_id = cp->id,
+		.directory = c->acme_directory,
+		.email = c->acme_email,
+		.ca_file = c->acme_ca_file,
+		.allow_private = c->acme_allow_private,
+		.key_type = (enum key_type)c->acme_key_type,
+		.max_in_flight = (unsigned)c->acme_max_in_flight,
+		.barrier_timeout_ms = c->acme_barrier_timeout,
+		.barrier_required = c->acme_barrier_policy == 1,
+		.renew_fraction = (double)c->acme_renew_percent / 100.0,
+		.lease_ms = 15000,
+		.metrics = cp->metrics,
+	};
+
+	if (!c->acme_directory)
+		return 0;
+	return acme_start(&cp->acme, &cp->loop, cp->store, cp->fleet, &conf, e);
+}
+
+static int start_admin(struct control_plane *cp, struct err *e)
+{
+	const struct cp_config *c = &cp->config;
+	const struct admin_conf conf = {
+		.listen = c->admin_listen,
+		.status_listen = c->status_listen,
+		.cert_file = c->admin_ssl_cert,
+		.key_file = c->admin_ssl_cert_key,
+		.body_max = c->admin_body_max,
+		.control_plane_id = cp->id,
+		.keys = cp_config_keys,
+		.key_count = cp_config_key_count,
+		.values = c,
+		.metrics = cp->metrics,
+	};
+
+	return admin_start(&cp->admin, &cp->loop, cp->store, cp->fleet, cp->acme, &conf, e);
+}
+
+static void on_store_ready(const struct err *why, void *arg)
+{
+	struct control_plane *cp = arg;
+	struct err e = ERR_INIT;
+
+	if (cp->stopping)
+		return;
+	if (why && why->kind != ERR_NONE) {
+		log_crit("database cannot be used", log_err(why));
+		stop(cp, 1);
+		return;
+	}
+	if (start_fleet(cp, &e) < 0 || start_acme(cp, &e) < 0 || start_admin(cp, &e) < 0) {
+		log_crit("start failed", log_err(&e));
+		stop(cp, EXIT_CONFIG);
+		return;
+	}
+	log_notice("control plane started", log_str("id", cp->id),
+		   log_str("version", CARDEA_VERSION));
+}
+
+static int open_store(struct control_plane *cp, struct err *e)
+{
+	const struct cp_config *c = &cp->config;
+	struct store_conf conf = {
+		.pool_size = (unsigned)c->pg_pool_size,
+		.query_timeout_ms = c->pg_timeout,
+		.keyring = cp->keyring,
+	};
+
+	if (cp_conninfo(c, &cp->conninfo, e) < 0)
+		return -1;
+	conf.conninfo = cp->conninfo.data;
+	return store_open(&cp->store, &cp->loop, &conf, on_store_ready, cp, e);
+}
+
+static int start(struct control_plane *cp, struct err *e)
+{
+	if (uuid_make(cp->id, e) < 0 || keyring_load(&cp->keyring, cp->config.keyring_file, e) < 0)
+		return -1;
+	cp->metrics = metrics_create();
+	if (!cp->metrics)
+		return err_memory(e, "starting metrics");
+	if (signals_start(&cp->signals, &cp->loop, on_signal, cp, e) < 0)
+		return -1;
+	return open_store(cp, e);
+}
+
+static void deinit(struct control_plane *cp)
+{
+	loop_deinit(&cp->loop);
+	metrics_free(cp->metrics);
+	keyring_free(cp->keyring);
+	buf_deinit(&cp->conninfo);
+	conf_free(cp_config_keys, cp_config_key_count, &cp->config);
+}
+
+int main(int argc, char **argv)
+{
+	struct control_plane cp = {.conninfo = {.secret = true}};
+	struct err e = ERR_INIT;
+	int rc = cp_options(argc, argv, &cp.config);
+
+	if (rc >= 0)
+		return rc;
+	prctl(PR_SET_DUMPABLE, 0);
+	signal(SIGPIPE, SIG_IGN);
+	json_memory_setup();
+	log_setup("cardea-cp", (enum log_level)cp.config.log_level,
+		  (enum log_format)cp.config.log_format);
+	if (loop_init(&cp.loop, &e) < 0) {
+		log_crit("start failed", log_err(&e));
+		return 1;
+	}
+	if (start(&cp, &e) < 0) {
+		log_crit("start failed", log_err(&e));
+		signals_close(cp.signals);
+		cp.exit_code = EXIT_CONFIG;
+	} else {
+		loop_run(&cp.loop);
+	}
+	deinit(&cp);
+	return cp.exit_code;
+}

@@ -1,0 +1,133 @@
+#include "control-plane/options.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { EXIT_CONFIG = 2 };
+
+static void usage(FILE *out)
+{
+	fputs("usage: cardea-cp [-c FILE] [-t] [-V] [-h]\n"
+	      "  -c FILE  configuration (key = value lines; CARDEA_<KEY> in the environment wins)\n"
+	      "  -t       check the configuration, print it and exit\n"
+	      "  -V       print the version\n"
+	      "  -h       this help\n\nkeys:\n",
+	      out);
+	for (size_t i = 0; i < cp_config_key_count; i++)
+		fprintf(out, "  %-22s %s%s%s%s\n", cp_config_keys[i].name, cp_config_keys[i].help,
+			cp_config_keys[i].fallback ? " (" : "",
+			cp_config_keys[i].fallback ? cp_config_keys[i].fallback : "",
+			cp_config_keys[i].fallback ? ")" : "");
+}
+
+static int need(const char *value, const char *key, struct err *e)
+{
+	if (value)
+		return 0;
+	return err_set(e, ERR_INVALID, "%s: must be set", key);
+}
+
+/* Until the admin API has access control, nobody but this machine may reach it. */
+static int check_admin_addresses(const struct cp_config *c, struct err *e)
+{
+	for (size_t i = 0; i < c->admin_listen.count; i++) {
+		char text[ADDR_TEXT_SIZE];
+
+		if (addr_is_loopback(&c->admin_listen.entries[i].addr) || c->admin_allow_remote)
+			continue;
+		addr_text(&c->admin_listen.entries[i].addr, text, sizeof(text));
+		return err_set(e, ERR_INVALID,
+			       "admin_listen: %s is not a loopback address and the admin API has "
+			       "no access "
+			       "control; set admin_allow_remote = on only on a private network",
+			       text);
+	}
+	return 0;
+}
+
+int cp_config_check(const struct cp_config *c, struct err *e)
+{
+	if (need(c->keyring_file, "keyring_file", e) < 0 ||
+	    need(c->cluster_cert, "cluster_cert", e) < 0 ||
+	    need(c->cluster_cert_key, "cluster_cert_key", e) < 0 ||
+	    need(c->cluster_ca_cert, "cluster_ca_cert", e) < 0)
+		return -1;
+	if (!c->admin_ssl_cert != !c->admin_ssl_cert_key)
+		return err_set(e, ERR_INVALID, "admin_ssl_cert and admin_ssl_cert_key go together");
+	return check_admin_addresses(c, e);
+}
+
+static int add_part(struct buf *out, const char *name, const char *value, struct err *e)
+{
+	if (!value)
+		return 0;
+	if (buf_addf(out, e, "%s='", name) < 0)
+		return -1;
+	for (const char *p = value; *p; p++) {
+		if ((*p == '\'' || *p == '\\') && buf_add(out, "\\", 1, e) < 0)
+			return -1;
+		if (buf_add(out, p, 1, e) < 0)
+			return -1;
+	}
+	return buf_add(out, "' ", 2, e);
+}
+
+int cp_conninfo(const struct cp_config *c, struct buf *out, struct err *e)
+{
+	char port[24];
+
+	if (c->pg_dsn)
+		return buf_add_str(out, str_from(c->pg_dsn), e);
+	snprintf(port, sizeof(port), "%lld", (long long)c->pg_port);
+	if (add_part(out, "host", c->pg_host, e) < 0 || add_part(out, "port", port, e) < 0 ||
+	    add_part(out, "user", c->pg_user, e) < 0 ||
+	    add_part(out, "password", c->pg_password, e) < 0)
+		return -1;
+	return add_part(out, "dbname", c->pg_database, e);
+}
+
+static int read_options(int argc, char **argv, const char **file, bool *test)
+{
+	int option;
+
+	while ((option = getopt(argc, argv, "c:tVh")) != -1) {
+		if (option == 'c') {
+			*file = optarg;
+		} else if (option == 't') {
+			*test = true;
+		} else if (option == 'V') {
+			printf("cardea-cp %s\n", CARDEA_VERSION);
+			return 0;
+		} else {
+			usage(option == 'h' ? stdout : stderr);
+			return option == 'h' ? 0 : EXIT_CONFIG;
+		}
+	}
+	return -1;
+}
+
+int cp_options(int argc, char **argv, struct cp_config *config)
+{
+	struct err e = ERR_INIT;
+	const char *file = NULL;
+	bool test = false;
+	int rc = read_options(argc, argv, &file, &test);
+
+	if (rc >= 0)
+		return rc;
+	if (conf_load(cp_config_keys, cp_config_key_count, config, file, &e) < 0) {
+		fprintf(stderr, "cardea-cp: %s\n", e.message);
+		return EXIT_CONFIG;
+	}
+	if (cp_config_check(config, &e) < 0) {
+		fprintf(stderr, "cardea-cp: %s\n", e.message);
+		conf_free(cp_config_keys, cp_config_key_count, config);
+		return EXIT_CONFIG;
+	}
+	if (!test)
+		return -1;
+	conf_print(cp_config_keys, cp_config_key_count, config, stdout);
+	conf_free(cp_config_keys, cp_config_key_count, config);
+	return 0;
+}

@@ -1,0 +1,16 @@
+/* Command line and configuration of cardea-cp. Thread: main, before anything is started. */
+#ifndef CARDEA_CP_OPTIONS_H
+#define CARDEA_CP_OPTIONS_H
+
+#include "common/core/str.h"
+#include "control-plane/config.h"
+
+/* Reads -c FILE, -t, -V, -h and the configuration. Returns -1 to go on with *config filled in, else
+ * the exit code: 0 after -t, -V, -h; 2 after a message on stderr about what is wrong. */
+int cp_options(int argc, char **argv, struct cp_config *config);
+/* What cannot be told key by key: needed files, loopback rule. */
+int cp_config_check(const struct cp_config *c, struct err *e) must_check;
+/* The libpq connection string. */
+int cp_conninfo(const struct cp_config *c, struct buf *out, struct err *e) must_check;
+
+#endif
