@@ -4,6 +4,9 @@
  * A daemon gives a table of keys with types, defaults and ranges; conf_load fills a struct through
  * offsets. Any error names file, line, key and what is allowed. Thread: before threads start, and
  * the main thread on reload.
+ *
+ * A value in double quotes is taken as it is; else it ends before white space and `#`. An empty
+ * value empties a string or a listener list. A key that stands twice in the file is an error.
  */
 #ifndef CARDEA_CONF_CONF_H
 #define CARDEA_CONF_CONF_H
