@@ -26,6 +26,8 @@ OPT ?= -O2
 CFLAGS_ALL := -std=c11 -D_GNU_SOURCE -DCARDEA_VERSION='"$(VERSION)"' $(OPT) -g -I. -I$(O)/gen $(WARN) $(HARDEN) $(SANFLAGS) \
 	$(PKG_CFLAGS) -include common/core/banned.h $(CFLAGS)
 LDFLAGS_ALL := -pie -Wl,-z,relro,-z,now $(SANFLAGS) $(LDFLAGS)
+# Unit tests make the n-th allocation of our code fail (tests/unit/lib/oom.h).
+OOM := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 LIBS_COMMON := -luv -lssl -lcrypto -lnghttp2 -ljansson -lprotobuf-c -lpthread -lm
 LIBS_CP := -lpq -lcurl $(LIBS_COMMON)
 LIBS_DP := -lurcu-qsbr -lurcu-cds -lurcu-common $(LIBS_COMMON)
@@ -78,13 +80,13 @@ $(O)/obj/%.o: %.c | $(GEN_H) $(O)/gen/migrations.inc
 
 $(O)/unit/common/%: $(O)/obj/tests/unit/common/%.o $(UNITLIB) $(O)/libcommon.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS_COMMON)
+	$(CC) $(LDFLAGS_ALL) $(OOM) -o $@ $^ -lcmocka $(LIBS_COMMON)
 $(O)/unit/control-plane/%: $(O)/obj/tests/unit/control-plane/%.o $(UNITLIB) $(O)/libcp.a $(O)/libcommon.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS_CP)
+	$(CC) $(LDFLAGS_ALL) $(OOM) -o $@ $^ -lcmocka $(LIBS_CP)
 $(O)/unit/data-plane/%: $(O)/obj/tests/unit/data-plane/%.o $(UNITLIB) $(O)/libdp.a $(O)/libcommon.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS_DP)
+	$(CC) $(LDFLAGS_ALL) $(OOM) -o $@ $^ -lcmocka $(LIBS_DP)
 $(O)/fuzz/%: $(O)/obj/tests/fuzz/%.o $(O)/libcp.a $(O)/libdp.a $(O)/libcommon.a
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(LIBS_CP) $(LIBS_DP)

@@ -53,6 +53,18 @@ static inline void list_remove(struct link *item)
 	list_init(item);
 }
 
+/* Puts everything on `from` at the end of `to`; `from` is empty then. */
+static inline void list_move_all(struct link *to, struct link *from)
+{
+	if (list_empty(from))
+		return;
+	from->next->prev = to->prev;
+	to->prev->next = from->next;
+	from->prev->next = to;
+	to->prev = from->prev;
+	list_init(from);
+}
+
 static inline struct link *list_first(const struct link *head)
 {
 	return list_empty(head) ? NULL : head->next;

@@ -1,5 +1,6 @@
-/* A TCP connection, plain or TLS over two memory BIOs: the narrow waist. The only owner of a
- * uv_tcp_t and an SSL.
+/* A TCP connection, plain or TLS: the narrow waist. The only owner of a uv_tcp_t and an SSL.
+ * OpenSSL reads from the bytes that arrived and writes into the out-queue by a BIO of our own; it
+ * never sees the socket.
  *
  * Life: conn_accept/conn_connect -> on_open (TCP, then TLS handshake done) ->
  * on_data/on_drain/on_eof ... -> on_close. on_close comes exactly once for every connection that
@@ -33,8 +34,9 @@ struct conn_events {
 	void (*on_data)(struct conn *c, struct str bytes, void *arg);
 	/* The out-queue fell below half of write_high after having been over it. May be NULL. */
 	void (*on_drain)(struct conn *c, void *arg);
-	/* The peer will send no more (FIN, or close_notify under TLS). NULL: the connection is
-	 * closed. */
+	/* The peer will send no more (FIN, or close_notify under TLS). NULL: as conn_shutdown. FIN
+	 * without close_notify under TLS is a truncation: the connection fails with
+	 * ERR_UNAVAILABLE. */
 	void (*on_eof)(struct conn *c, void *arg);
 	/* Last call. why->kind is ERR_NONE when this side asked for the close or the peer ended
 	 * cleanly. */
@@ -49,16 +51,33 @@ struct conn_options {
 					  neither */
 	size_t write_high;	       /* 0: CONN_WRITE_HIGH */
 	uint64_t handshake_timeout_ms; /* connect + TLS; 0: 10 s */
+	/* Server with TLS: sent as it is to a peer that speaks plain HTTP; outlives the conn. May
+	 * be STR_NONE. */
+	struct str plain_http_reply;
 };
-enum { CONN_WRITE_HIGH = 256 * 1024 };
+enum {
+	CONN_WRITE_HIGH = 256 * 1024,
+	CONN_HANDSHAKE_MS = 10 * 1000,
+	CONN_LINGER_MS = 2 * 1000,
+	CONN_LINGER_BYTES = 64 * 1024,
+	CONN_SHUTDOWN_STALL_MS = 30 * 1000, /* without progress while conn_shutdown sends */
+};
 
 /* Takes one pending connection off a listening stream. */
 int conn_accept(struct conn **out, struct loop *l, uv_stream_t *listener,
 		const struct conn_options *o, struct err *e) must_check;
-/* Resolves host (name or numeric) on libuv's pool, connects to the first address that answers.
- * Errors before the first turn are returned here; later ones come as on_close. */
+/* Resolves host (a name on libuv's pool, numeric at once), connects to the first address that
+ * answers; each gets an equal share of the time that is left. Errors before the first turn are
+ * returned here (on_close does not come then); later ones come as on_close. */
 int conn_connect(struct conn **out, struct loop *l, const char *host, uint16_t port,
 		 const struct conn_options *o, struct err *e) must_check;
+
+/* Goes on with a TLS handshake that a callback of the SSL_CTX paused (client_hello_cb returned
+ * SSL_CLIENT_HELLO_RETRY, or cert_cb returned -1); the callback is called again, later. Does
+ * nothing on any other connection. */
+void conn_handshake_resume(struct conn *c);
+/* The connection of an SSL, in a callback of its SSL_CTX. The SSL's app data belongs to conn. */
+struct conn *conn_of_ssl(const SSL *ssl);
 
 /* Replaces events and argument: hand-over from one protocol layer to the next. */
 void conn_set_events(struct conn *c, const struct conn_events *events, void *arg);

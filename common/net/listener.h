@@ -22,7 +22,7 @@ struct listener_options {
 /* Binds and listens. Errors name the address (port taken, no permission). */
 int listener_start(struct listener **out, struct loop *l, const struct listener_options *o,
 		   struct err *e) must_check;
-/* One accepted connection ended. */
+/* One accepted connection ended. Not after the listener was closed: its memory may be gone. */
 void listener_done(struct listener *l);
 /* The bound address (port filled in). */
 const struct addr *listener_addr(const struct listener *l);

@@ -7,6 +7,7 @@
 #ifndef CARDEA_NET_LOOP_H
 #define CARDEA_NET_LOOP_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
@@ -14,19 +15,24 @@
 #include "common/core/err.h"
 #include "common/core/list.h"
 
+struct io_pool;
+
 struct loop {
 	uv_loop_t uv;	 /* read: for handles of common/net and the libpq/libcurl adapters only */
 	uv_async_t wake; /* private */
+	uv_idle_t turn;	 /* private: active while something is deferred */
 	uv_mutex_t post_lock; /* private */
-	struct link posts;    /* private: struct post */
-	uv_thread_t thread;   /* private: set by loop_run */
-	bool closing;	      /* private */
+	struct link posts;    /* private: struct post; thread: any, under post_lock */
+	struct link deferred; /* private: struct deferred */
+	struct io_pool *pool; /* private: buffers of the connections on this loop */
+	uv_thread_t thread;   /* private: set by loop_run before running */
+	atomic_bool running;  /* private */
 };
 
 /* init makes the loop; run blocks until nothing is active or loop_stop was called; deinit closes
  * what the loop itself holds, runs the loop until all close callbacks came, and asserts that
- * uv_loop_close returned 0 (a leaked handle is our bug). Posts that were not run yet are run by
- * deinit. */
+ * uv_loop_close returned 0 (a leaked handle is our bug: it is named in the log). Posts that were
+ * not run yet are run by deinit. A process that made a loop ignores SIGPIPE. */
 int loop_init(struct loop *l, struct err *e) must_check;
 void loop_run(struct loop *l);
 /* Makes loop_run return after this turn. Thread: the loop's; from elsewhere post it. */
@@ -38,6 +44,20 @@ bool loop_is_mine(const struct loop *l);
 /* Runs fn(arg) on the loop's thread, in order of posting. Thread: any. Fails only when out of
  * memory. */
 int loop_post(struct loop *l, void (*fn)(void *arg), void *arg, struct err *e) must_check;
+
+/* What is to happen at the end of this turn of the loop, before it waits: how results that are
+ * known at once are still given later, and how the writes of a turn are gathered. Embedded by its
+ * owner. */
+struct deferred {
+	struct link link;		 /* private */
+	void (*run)(struct deferred *d); /* private */
+};
+void deferred_init(struct deferred *d, void (*run)(struct deferred *d));
+/* Runs d once; nothing more when it waits already. What is deferred from inside run comes one turn
+ * later. */
+void loop_defer(struct loop *l, struct deferred *d);
+/* Forgets it; harmless when it does not wait. */
+void deferred_cancel(struct deferred *d);
 
 /* One-shot or repeating timer, embedded by its owner. closing it is async: embed-safe only after
  * on_close ran. */
@@ -70,7 +90,7 @@ int work_start(struct work *w, struct loop *l, void (*run)(struct work *w),
 struct signals;
 int signals_start(struct signals **out, struct loop *l, void (*on_signal)(int signum, void *arg),
 		  void *arg, struct err *e) must_check;
-/* Frees later; NULL is fine. */
+/* They do not keep loop_run from returning. Frees later; NULL is fine. */
 void signals_close(struct signals *s);
 
 #endif

@@ -1,0 +1,134 @@
+/* What the files of conn share; nobody else includes it.
+ *
+ *     accept, TLS ─────────────────────────────▶ handshaking ──▶ open ──▶ flushing ──▶ lingering
+ *     accept, plain ─▶ opening ─────────────────────────────────▶ │           │            │
+ *     connect ─▶ resolving ─▶ connecting ⇄ redialing              │           │            │
+ *                                 └──▶ handshaking or open        ▼           ▼            ▼
+ *                                              (from every state) closing ◀── ┴ ────────── ┘
+ */
+#ifndef CARDEA_NET_CONN_INTERNAL_H
+#define CARDEA_NET_CONN_INTERNAL_H
+
+#include "common/core/sm.h"
+#include "common/net/conn.h"
+#include "common/net/pool.h"
+
+enum conn_state {
+	CONN_NEW,
+	CONN_RESOLVING,	  /* getaddrinfo runs on the pool */
+	CONN_CONNECTING,  /* one address is tried */
+	CONN_REDIALING,	  /* the handle of a failed try is closing; the next address comes then */
+	CONN_OPENING,	  /* accepted without TLS: on_open comes at the end of the turn */
+	CONN_HANDSHAKING, /* TLS; may be paused by a callback of the context */
+	CONN_OPEN,
+	CONN_FLUSHING,	/* conn_shutdown: the out-queue goes out, then FIN; input is dropped */
+	CONN_LINGERING, /* FIN was sent; input is dropped until the peer ends */
+	CONN_CLOSING,	/* handles are closing; on_close and free come with the last */
+	CONN_STATES,
+};
+
+/* What only an outgoing connection needs, and only until it is connected. */
+struct dial {
+	uv_getaddrinfo_t resolve;
+	uv_connect_t connect;
+	struct conn *conn;
+	struct addrinfo *list; /* of getaddrinfo; NULL for a numeric host */
+	struct addrinfo *next; /* to be tried next */
+	uint64_t try_until;    /* loop time: then this try is given up */
+	uint16_t port;
+	bool resolving; /* the request is with libuv */
+	char host[256];
+};
+
+struct conn {
+	uv_tcp_t tcp;
+	uv_timer_t timer;
+	uv_write_t write;
+	uv_shutdown_t shutdown;
+	struct deferred due; /* flush, open, kept input: what is done at the end of the turn */
+	struct loop *loop;
+	const struct conn_events *events; /* NULL: nobody wants to know (a failed accept) */
+	void *arg;
+	struct dial *dial;
+	SSL *ssl;
+	enum conn_state state;
+	unsigned closing_left; /* handles and requests that still call back */
+
+	bool want_read;	 /* the user's wish */
+	bool reading;	 /* uv_read_start is on */
+	bool over_high;	 /* the out-queue went over write_high and has not come below half */
+	bool writing;	 /* `write` is with libuv */
+	bool eof;	 /* the peer sent FIN or close_notify */
+	bool paused;	 /* handshake: a callback of the context asked to wait */
+	bool resume;	 /* conn_handshake_resume was called */
+	bool shut_asked; /* FLUSHING: `shutdown` is with libuv */
+	bool server;
+
+	struct str input;	/* bytes not yet taken: in the pool's read buffer or in `kept` */
+	struct buf kept;	/* input that came while nobody wanted it */
+	size_t dropped;		/* bytes dropped since conn_shutdown */
+	struct chunk *out_head; /* the out-queue */
+	struct chunk *out_tail;
+	size_t out_len;
+	size_t in_flight; /* of out_len: given to `write` */
+	size_t write_high;
+
+	uint64_t deadline;  /* loop time: of the handshake, or of lingering */
+	uint64_t active_at; /* loop time of the last byte read or written */
+	uint64_t idle_ms;
+	uint64_t timer_at; /* loop time at which the timer fires; 0: it is not running */
+	uint64_t handshake_ms;
+
+	struct str plain_http_reply;
+	char *server_name;
+	struct addr peer;
+	struct addr local;
+	struct err why;
+};
+
+/* conn.c */
+void conn_move(struct conn *c, enum conn_state to);
+struct conn *conn_new(struct loop *l, const struct conn_options *o, struct err *e);
+/* Takes back a conn that was never given to the user: no on_close. */
+void conn_discard(struct conn *c);
+/* TCP is there: addresses are read, TLS or on_open follows. Calls back. */
+void conn_established(struct conn *c);
+void conn_opened(struct conn *c);
+void conn_peer_ended(struct conn *c);
+/* One of the counted handles or requests is gone. */
+void conn_one_closed(struct conn *c);
+void conn_finish(struct conn *c, const struct err *why);
+void conn_tcp_closed(uv_handle_t *h);
+/* Fails with kind and "what ADDRESS: text of the uv error". */
+void conn_fail_uv(struct conn *c, int status, const char *what);
+
+/* conn_io.c */
+int out_add(struct conn *c, const char *bytes, size_t n);
+void out_flush(struct conn *c);
+void out_drop(struct conn *c);
+/* After the queue became shorter, in a callback of the loop: drain, end of shutdown. Calls back. */
+void out_progress(struct conn *c);
+void input_update(struct conn *c);
+/* Gives what was kept. Calls back. */
+void input_resume(struct conn *c);
+bool input_wanted(const struct conn *c);
+void conn_deliver(struct conn *c, struct str bytes);
+/* Starts the timer for what the state waits for, when it would fire too late. */
+void conn_timer_update(struct conn *c);
+
+/* conn_dial.c */
+/* The next address, now that the handle of the failed try is closed. */
+void dial_next(struct conn *c);
+void dial_timeout(struct conn *c);
+void dial_cancel(struct conn *c);
+void dial_free(struct conn *c);
+
+/* conn_tls.c */
+int tls_attach(struct conn *c, SSL_CTX *ctx, struct err *e);
+/* Goes on with the handshake, or decrypts. Takes from c->input. Calls back. */
+void tls_handshake(struct conn *c);
+void tls_read(struct conn *c);
+void tls_write(struct conn *c, struct str bytes);
+void tls_close_notify(struct conn *c);
+
+#endif

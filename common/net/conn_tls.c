@@ -1,0 +1,227 @@
+/* TLS of a connection. OpenSSL's BIO reads from c->input and writes to the out-queue, so that it
+ * never waits for the socket: the only thing it can want is more input.
+ *
+ * Happy path: handshake on each input until done; on_open; SSL_read on each input; SSL_write.
+ * Failure paths: handshake refused: the alert goes out first, then the connection ends with the
+ * reason; bad record later: likewise; a callback of the context asks to wait: paused until
+ * conn_handshake_resume.
+ */
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+#include <string.h>
+
+#include "common/net/conn_internal.h"
+
+static int bio_read(BIO *b, char *out, int size)
+{
+	struct conn *c = BIO_get_data(b);
+	size_t n = c->input.len;
+
+	BIO_clear_retry_flags(b);
+	if (n == 0 || size <= 0) {
+		BIO_set_retry_read(b);
+		return -1;
+	}
+	if (n > (size_t)size)
+		n = (size_t)size;
+	memcpy(out, c->input.ptr, n);
+	c->input = str_sub(c->input, n, c->input.len);
+	return (int)n;
+}
+
+static int bio_write(BIO *b, const char *bytes, int n)
+{
+	struct conn *c = BIO_get_data(b);
+
+	BIO_clear_retry_flags(b);
+	if (n <= 0)
+		return 0;
+	return out_add(c, bytes, (size_t)n) < 0 ? -1 : n;
+}
+
+static long bio_ctrl(BIO *b, int cmd, long number, void *arg)
+{
+	(void)b;
+	(void)number;
+	(void)arg;
+	return cmd == BIO_CTRL_FLUSH ? 1 : 0;
+}
+
+static int bio_create(BIO *b)
+{
+	BIO_set_init(b, 1);
+	return 1;
+}
+
+static BIO_METHOD *make_method(void)
+{
+	BIO_METHOD *m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "conn");
+
+	if (m && BIO_meth_set_read(m, bio_read) && BIO_meth_set_write(m, bio_write) &&
+	    BIO_meth_set_ctrl(m, bio_ctrl) && BIO_meth_set_create(m, bio_create))
+		return m;
+	BIO_meth_free(m);
+	return NULL;
+}
+
+static BIO *make_bio(struct conn *c)
+{
+	struct io_pool *pool = c->loop->pool;
+	BIO *b;
+
+	if (!pool->bio)
+		pool->bio = make_method();
+	b = pool->bio ? BIO_new(pool->bio) : NULL;
+	if (b)
+		BIO_set_data(b, c);
+	return b;
+}
+
+/* SNI and the name that the certificate must be for; addresses are never sent as SNI (RFC 6066
+ * section 3). */
+static bool set_server_name(SSL *ssl, char *name)
+{
+	X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
+
+	if (X509_VERIFY_PARAM_set1_ip_asc(param, name))
+		return true;
+	ERR_clear_error();
+	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	return SSL_set_tlsext_host_name(ssl, name) && SSL_set1_host(ssl, name);
+}
+
+int tls_attach(struct conn *c, SSL_CTX *ctx, struct err *e)
+{
+	BIO *bio;
+
+	c->ssl = SSL_new(ctx);
+	bio = c->ssl ? make_bio(c) : NULL;
+	if (!bio)
+		return err_openssl(e, ERR_MEMORY, "making a TLS connection");
+	SSL_set_bio(c->ssl, bio, bio);
+	SSL_set_app_data(c->ssl, c);
+	if (c->server)
+		SSL_set_accept_state(c->ssl);
+	else
+		SSL_set_connect_state(c->ssl);
+	if (c->server_name && !set_server_name(c->ssl, c->server_name))
+		return err_openssl(e, ERR_INVALID, "server name %s", c->server_name);
+	return 0;
+}
+
+struct conn *conn_of_ssl(const SSL *ssl)
+{
+	return SSL_get_app_data(ssl);
+}
+
+static enum err_kind kind_of(unsigned long code)
+{
+	return ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE ? ERR_MEMORY : ERR_DENIED;
+}
+
+static void describe(struct conn *c, struct err *e, const char *what)
+{
+	unsigned long code = ERR_peek_error();
+	long verdict = SSL_get_verify_result(c->ssl);
+	char text[ADDR_TEXT_SIZE];
+
+	addr_text(&c->peer, text, sizeof(text));
+	if (verdict != X509_V_OK && ERR_GET_REASON(code) == SSL_R_CERTIFICATE_VERIFY_FAILED) {
+		err_set(e, ERR_DENIED, "%s %s: certificate refused: %s", what, text,
+			X509_verify_cert_error_string(verdict));
+		e->code = (int)verdict;
+		ERR_clear_error();
+	} else if (code == 0) {
+		err_set(e, ERR_INTERNAL, "%s %s: OpenSSL gave no reason", what, text);
+	} else {
+		err_openssl(e, kind_of(code), "%s %s", what, text);
+	}
+}
+
+/* The peer must see the alert, so it is sent, and a server then lingers: unread input would turn
+ * its close into a reset that destroys the alert on its way. */
+static void refuse(struct conn *c, const char *what)
+{
+	bool plain_http = ERR_GET_REASON(ERR_peek_error()) == SSL_R_HTTP_REQUEST;
+	struct err e = ERR_INIT;
+
+	describe(c, &e, what);
+	if (plain_http && c->plain_http_reply.len > 0 && !c->writing) {
+		out_drop(c);
+		(void)out_add(c, c->plain_http_reply.ptr, c->plain_http_reply.len);
+	}
+	if (c->server) {
+		conn_finish(c, &e);
+		return;
+	}
+	out_flush(c);
+	conn_fail(c, &e);
+}
+
+static bool asks_to_wait(int want)
+{
+	return want == SSL_ERROR_WANT_CLIENT_HELLO_CB || want == SSL_ERROR_WANT_X509_LOOKUP ||
+	       want == SSL_ERROR_WANT_RETRY_VERIFY;
+}
+
+void tls_handshake(struct conn *c)
+{
+	int rc, want;
+
+	ERR_clear_error();
+	rc = SSL_do_handshake(c->ssl);
+	/* A callback of the context may have closed the connection. */
+	if (c->state != CONN_HANDSHAKING)
+		return;
+	if (rc == 1) {
+		conn_opened(c);
+		return;
+	}
+	want = SSL_get_error(c->ssl, rc);
+	if (asks_to_wait(want))
+		c->paused = true;
+	else if (want != SSL_ERROR_WANT_READ)
+		refuse(c, "TLS handshake with");
+}
+
+static void read_failed(struct conn *c, int want)
+{
+	if (want == SSL_ERROR_ZERO_RETURN)
+		conn_peer_ended(c);
+	else if (want != SSL_ERROR_WANT_READ)
+		refuse(c, "TLS with");
+}
+
+void tls_read(struct conn *c)
+{
+	char *plain = c->loop->pool->plain;
+	size_t n;
+
+	while (c->state == CONN_OPEN && input_wanted(c)) {
+		ERR_clear_error();
+		if (SSL_read_ex(c->ssl, plain, POOL_PLAIN_SIZE, &n) != 1) {
+			read_failed(c, SSL_get_error(c->ssl, 0));
+			return;
+		}
+		conn_deliver(c, (struct str){plain, n});
+	}
+}
+
+void tls_write(struct conn *c, struct str bytes)
+{
+	struct err e = ERR_INIT;
+	size_t n;
+
+	ERR_clear_error();
+	if (SSL_write_ex(c->ssl, bytes.ptr, bytes.len, &n) == 1)
+		return;
+	describe(c, &e, "TLS with");
+	conn_fail(c, &e);
+}
+
+void tls_close_notify(struct conn *c)
+{
+	ERR_clear_error();
+	(void)SSL_shutdown(c->ssl);
+	ERR_clear_error();
+}

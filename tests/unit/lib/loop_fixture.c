@@ -1,0 +1,48 @@
+#include "tests/unit/lib/loop_fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static void on_deadline(struct timer *t)
+{
+	container_of(t, struct loop_fixture, deadline)->expired = true;
+}
+
+void fixture_init(struct loop_fixture *f)
+{
+	struct err e = ERR_INIT;
+
+	if (loop_init(&f->loop, &e) < 0)
+		fail_msg("loop_init: %s", e.message);
+	timer_init(&f->deadline, &f->loop, on_deadline);
+	f->expired = false;
+}
+
+void fixture_deinit(struct loop_fixture *f)
+{
+	timer_close(&f->deadline, NULL);
+	loop_deinit(&f->loop);
+}
+
+void fixture_start(struct loop_fixture *f)
+{
+	f->expired = false;
+	timer_start(&f->deadline, FIXTURE_DEADLINE_MS, 0);
+}
+
+void fixture_turn(struct loop_fixture *f, const char *what, const char *file, int line)
+{
+	uv_run(&f->loop.uv, UV_RUN_ONCE);
+	if (f->expired)
+		fail_msg("%s:%d: waited in vain for: %s", file, line, what);
+}
+
+void fixture_spin(struct loop_fixture *f, int n)
+{
+	for (int i = 0; i < n; i++)
+		uv_run(&f->loop.uv, UV_RUN_NOWAIT);
+}
