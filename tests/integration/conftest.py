@@ -1,0 +1,84 @@
+"""Fixtures: one PostgreSQL and one Pebble for the whole run, a fresh database and fresh daemons for each test module."""
+
+import itertools
+import shutil
+import subprocess
+
+import pytest
+
+from harness import Cluster, Pebble, Postgres, free_port, make_folder
+
+_names = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def run_folder():
+    folder = make_folder()
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(run_folder):
+    pg = Postgres(run_folder).start()
+    yield pg
+    pg.stop()
+
+
+@pytest.fixture(scope="session")
+def http_port():
+    """The data planes' plain port, which Pebble validates against."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def pebble(run_folder, http_port):
+    p = Pebble(run_folder, http_port).start()
+    yield p
+    p.stop()
+
+
+@pytest.fixture(scope="module")
+def database(postgres):
+    """Connection string of a new, empty database."""
+    name = f"test{next(_names)}"
+    subprocess.run(["psql", postgres.dsn, "-qc", f"CREATE DATABASE {name}"], check=True, capture_output=True, timeout=30)
+    return f"{postgres.dsn} dbname={name}"
+
+
+@pytest.fixture(scope="module")
+def bare_cluster(run_folder, database, http_port):
+    """A cluster without running daemons: the test adds them."""
+    folder = run_folder / f"cluster{next(_names)}"
+    folder.mkdir()
+    c = Cluster(folder, dsn=database, http_port=http_port)
+    yield c
+    c.stop()
+
+
+@pytest.fixture(scope="module")
+def cluster(bare_cluster):
+    """One control plane and two data planes, no ACME authority."""
+    bare_cluster.add_control_plane().start()
+    for _ in range(2):
+        bare_cluster.add_data_plane().start()
+    return bare_cluster
+
+
+@pytest.fixture(scope="module")
+def acme_cluster(bare_cluster, pebble):
+    """One control plane that uses Pebble, and two data planes."""
+    bare_cluster.add_control_plane(
+        acme_directory=pebble.directory, acme_ca_file=pebble.ca_file, acme_allow_private="on", acme_max_in_flight=2
+    ).start()
+    for _ in range(2):
+        bare_cluster.add_data_plane().start()
+    pebble_default(bare_cluster)
+    return bare_cluster
+
+
+def pebble_default(c):
+    """Every name resolves to the first data plane."""
+    import requests
+
+    requests.post("http://127.0.0.1:8055/set-default-ipv4", json={"ip": c.data_planes[0].ip}, timeout=5)
