@@ -2,12 +2,14 @@
  * Strict: what is ambiguous or malformed is refused, never repaired (reliability-goals section 3,
  * whose row ids are the reasons given here). owner: the session, thread: its loop.
  *
- *   h1_parser_start ──▶ LINE ──▶ FIELDS ──▶ HEAD event ──▶ body? ─no──▶ END event ──▶ DONE
- *                        │          │                        │yes                      │
- *                        │          │              FIXED or CHUNK LINE ⇄ DATA ⇄ DATA END
- *                        │          │                  BODY events ▼                   │
- *                        │          │                        TRAILERS ──▶ END event ──▶ DONE
- *                        └──────────┴── any violation ──▶ ERROR event (and ever after)
+ *   DONE ──start──▶ LINE ──▶ FIELDS ──HEAD event──▶ FIXED ⟲ BODY events ──END event──▶ DONE
+ *                                │
+ *                                └─HEAD event──▶ CHUNK ──▶ DATA ⟲ BODY events ──▶ DATA_END
+ *                                                │  ▲                                │
+ *                                                │  └────────────────────────────────┘
+ *                                                └──▶ TRAILERS ──END event──▶ DONE
+ *
+ *   any violation: ERROR event, FAILED (and stays there)
  *
  * The same bytes give the same events' sum wherever they are cut.
  */
@@ -43,17 +45,34 @@ enum h1_event {
 };
 
 enum h1_state {
+	H1_STATE_DONE,	   /* between messages */
 	H1_STATE_LINE,	   /* request line (or the one empty line before it) */
 	H1_STATE_FIELDS,   /* field lines of the head */
-	H1_STATE_HEAD,	   /* head given, body about to start */
-	H1_STATE_FIXED,	   /* content of a known length */
+	H1_STATE_FIXED,	   /* content of a known length, also none */
 	H1_STATE_CHUNK,	   /* chunk-size line */
 	H1_STATE_DATA,	   /* content of a chunk */
 	H1_STATE_DATA_END, /* CRLF behind it */
 	H1_STATE_TRAILERS,
-	H1_STATE_DONE,
 	H1_STATE_FAILED,
 	H1_STATE_COUNT
+};
+
+/* Fields of the head that the parser answers itself: not in request->fields. */
+enum h1_own_field {
+	H1_HOST,
+	H1_CONTENT_LENGTH,
+	H1_TRANSFER_ENCODING,
+	H1_CONNECTION,
+	H1_EXPECT,
+	H1_UPGRADE,
+	H1_TE,
+	H1_DROPPED, /* other hop-by-hop fields */
+	H1_OWN_COUNT
+};
+
+struct h1_own_value {
+	struct str value; /* of the first */
+	unsigned count;
 };
 
 struct h1_parser {
@@ -79,21 +98,17 @@ struct h1_parser {
 	enum h1_state state;
 	struct arena *arena;
 	struct http_request *request;
-	struct buf partial;  /* bytes of an unfinished line; no memory between messages */
-	size_t scanned;	     /* of partial or input: bytes known to hold no LF */
-	size_t section;	     /* bytes of finished lines of this head or trailer section */
-	uint64_t left;	     /* bytes of content still to come in this body or chunk */
-	uint64_t received;   /* bytes of content so far */
-	size_t extensions;   /* bytes so far */
-	bool blank;	     /* the one empty line before the request line was there */
-	bool data_cr;	     /* CR behind chunk data was there */
-	struct str absolute; /* authority of an absolute-form target */
-	struct str host_value;
-	struct str length_value;
-	struct str coding_value;
-	unsigned hosts;
-	unsigned lengths;
-	unsigned codings;
+	struct buf partial;	       /* bytes of an unfinished line; no memory between messages */
+	size_t section;		       /* bytes of finished lines of this head or trailer section */
+	uint64_t left;		       /* bytes of content still to come in this body or chunk */
+	uint64_t received;	       /* bytes of content so far */
+	size_t extensions;	       /* bytes so far */
+	bool blank;		       /* the one empty line before the request line was there */
+	bool data_cr;		       /* CR behind chunk data was there */
+	struct str absolute;	       /* authority of an absolute-form target */
+	unsigned field_count;	       /* lines of this head or trailer section */
+	struct http_fields connection; /* every Connection field */
+	struct h1_own_value own[H1_OWN_COUNT];
 };
 
 /* scheme: "http" or "https", lives as long as the parser. limits may be NULL. Call
@@ -102,7 +117,8 @@ void h1_parser_init(struct h1_parser *p, const struct h1_limits *limits, struct 
 void h1_parser_deinit(struct h1_parser *p);
 /* Expects a new message: before the first one, and after each H1_END. The head goes into *request
  * and its strings, like the trailers, into the arena; both live until the caller is done with the
- * message (and beyond H1_END). A parser that failed stays failed. */
+ * message (and beyond H1_END); an arena with a limit needs 64 KiB beyond twice the head limit. A
+ * parser that failed stays failed. */
 void h1_parser_start(struct h1_parser *p, struct arena *a, struct http_request *request);
 /* Takes bytes from the front of *in and returns the next event; call again until H1_MORE, H1_END or
  * H1_ERROR. H1_MORE: *in is empty, and nothing keeps pointing into it. H1_END: the bytes that are

@@ -54,8 +54,8 @@ struct http_response {
 
 /* "Not Found"; "Unknown" for codes that IANA does not list. */
 const char *http_reason(unsigned status);
-/* Percent-decodes a path segment or query part into the arena; -1 on a bad %XX, NUL or invalid
- * UTF-8 when utf8 is asked. */
+/* Percent-decodes a path segment or query part into the arena; -1 on a bad %XX, NUL, invalid UTF-8,
+ * or when the arena is full. */
 int http_percent_decode(struct arena *a, struct str in, bool plus_is_space,
 			struct str *out) must_check;
 
