@@ -45,7 +45,7 @@ UNITLIB := $(call obj,$(wildcard tests/unit/lib/*.c))
 FUZZ := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/*/fuzz_*.c))
 BENCH := $(patsubst tests/bench/%.c,$(O)/bench/%,$(wildcard tests/bench/*.c))
 
-.PHONY: all demo demo-down test unit lint format fuzz bench compose-test install clean
+.PHONY: flags generated all demo demo-down test unit lint format fuzz bench compose-test install clean
 .SECONDARY:
 all: $(O)/cardea-cp $(O)/cardea-dp $(O)/cardea
 
@@ -100,6 +100,10 @@ test:
 	tests/run
 lint:
 	tests/lint/run
+# For tools: the compiler flags, and the generated sources they need.
+flags:
+	@:$(info $(CFLAGS_ALL))
+generated: $(GEN_H) $(O)/gen/migrations.inc
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
 fuzz:

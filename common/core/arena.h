@@ -14,6 +14,7 @@ struct arena {
 	size_t limit;		    /* set: bytes that may be handed out; 0 is no limit */
 };
 
+/* Empty; allocates nothing yet. */
 void arena_init(struct arena *a, size_t limit);
 /* Frees every block. */
 void arena_deinit(struct arena *a);

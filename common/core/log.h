@@ -52,6 +52,7 @@ int log_level_parse(const char *text, enum log_level *out) must_check;
 const char *log_level_name(enum log_level level);
 bool log_enabled(enum log_level level);
 
+/* What the macros below call. */
 void log_event(enum log_level level, const char *event, const struct log_field *fields, size_t n);
 /* Formats what log_event would write, without the time stamp: for tests. Returns the length, at
  * most size - 1. */

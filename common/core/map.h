@@ -20,6 +20,7 @@ struct map {
 	uint64_t seed[2];	   /* private */
 };
 
+/* Empty; allocates nothing yet. */
 void map_init(struct map *m);
 /* Frees keys and table, not the values. */
 void map_deinit(struct map *m);

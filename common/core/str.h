@@ -26,6 +26,7 @@ static inline struct str str_from(const char *text)
 	return (struct str){text, text ? strlen(text) : 0};
 }
 
+/* Bytes compare equal; not for secrets. */
 bool str_eq(struct str a, struct str b);
 /* ASCII letters compare without case. */
 bool str_ieq(struct str a, struct str b);

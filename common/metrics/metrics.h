@@ -19,6 +19,7 @@ struct metric_series;
 enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 enum { METRIC_LABELS_MAX = 4, METRIC_SERIES_MAX = 1000 };
 
+/* NULL when out of memory. Free it after the last update; NULL is fine. */
 struct metrics *metrics_create(void);
 void metrics_free(struct metrics *m);
 

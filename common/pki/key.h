@@ -10,10 +10,11 @@
 
 enum key_type { KEY_EC_P256, KEY_EC_P384, KEY_RSA_2048, KEY_RSA_3072, KEY_RSA_4096 };
 
-int key_type_parse(struct str text,
-		   enum key_type *out) must_check; /* "ecdsa-p256", "rsa-2048", ... */
+/* "ecdsa-p256", "rsa-2048", ...; -1 for any other text. */
+int key_type_parse(struct str text, enum key_type *out) must_check;
 const char *key_type_name(enum key_type t);
 
+/* A fresh key, for EVP_PKEY_free. */
 int key_generate(EVP_PKEY **out, enum key_type type, struct err *e) must_check;
 /* One unencrypted PKCS#8, PKCS#1 or SEC1 key out of PEM text. Kong's wording: "invalid key: ...".
  */

@@ -15,6 +15,7 @@
 
 struct keyring;
 
+/* Errors name file and line, never a key. */
 int keyring_load(struct keyring **out, const char *file, struct err *e) must_check;
 /* From the text of such a file (a secret from the environment). */
 int keyring_from_text(struct keyring **out, struct str text, struct err *e) must_check;
