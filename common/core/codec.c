@@ -165,7 +165,8 @@ void uuid_bytes(struct str s, unsigned char out[16])
 	for (size_t i = 0; i < s.len; i += 2) {
 		if (is_dash_place(i))
 			i++;
-		out[n++] = (unsigned char)(digit16(s.ptr[i]) << 4 | digit16(s.ptr[i + 1]));
+		out[n++] = (unsigned char)((unsigned)digit16(s.ptr[i]) << 4 |
+					   (unsigned)digit16(s.ptr[i + 1]));
 	}
 }
 

@@ -45,11 +45,13 @@ size_t str_find(struct str s, char c, size_t from)
 
 struct str str_sub(struct str s, size_t from, size_t to)
 {
+	if (!s.ptr)
+		return STR_NONE;
 	if (to > s.len)
 		to = s.len;
 	if (from > to)
 		from = to;
-	return (struct str){s.ptr ? s.ptr + from : NULL, to - from};
+	return (struct str){s.ptr + from, to - from};
 }
 
 static bool is_ows(char c)

@@ -19,7 +19,7 @@ static int parse_port(struct str text, uint16_t *out)
 /* Splits at the port's colon; the brackets of an IPv6 address are taken off and reported. */
 static int split_port(struct str text, struct str *host, struct str *port, bool *bracketed)
 {
-	size_t at = text.len;
+	size_t at;
 
 	*bracketed = str_starts(text, STR("["));
 	if (*bracketed) {

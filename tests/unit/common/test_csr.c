@@ -37,7 +37,7 @@ static void test_request(void **state)
 		assert_int_equal(sk_X509_EXTENSION_num(extensions), 1);
 		san = X509V3_get_d2i(extensions, NID_subject_alt_name, NULL, NULL);
 		assert_int_equal(sk_GENERAL_NAME_num(san), (int)array_len(names));
-		for (int i = 0; i < sk_GENERAL_NAME_num(san); i++) {
+		for (int i = 0; i < (int)array_len(names); i++) {
 			const ASN1_IA5STRING *name = sk_GENERAL_NAME_value(san, i)->d.dNSName;
 
 			assert_int_equal(sk_GENERAL_NAME_value(san, i)->type, GEN_DNS);
