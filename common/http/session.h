@@ -50,10 +50,15 @@ struct http_limits {
 	uint64_t body;			  /* 0: unlimited; answered 413 */
 	unsigned requests_per_connection; /* 1,000 */
 	unsigned streams;		  /* HTTP/2 concurrent streams: 128 */
-	uint64_t head_ms;		  /* 15,000 */
-	uint64_t body_idle_ms;		  /* 60,000 */
-	uint64_t idle_ms;		  /* 60,000 */
-	uint64_t write_idle_ms;		  /* 60,000 */
+	uint64_t head_ms;		  /* 15,000: the whole head; 408 */
+	uint64_t body_idle_ms;		  /* 60,000: longest pause of a request body; 408. Holds
+					     until the response head is sent: from then on the
+					     exchange may be a stream both ways */
+	uint64_t idle_ms;		  /* 60,000; HTTP/2: three times as long */
+	uint64_t write_idle_ms;		  /* 60,000: the peer must take 200 B/s over this time */
+	uint64_t ping_ms;		  /* HTTP/2 with open streams: PING after so much silence,
+					     no answer in the same time fails the connection with
+					     ERR_TIMEOUT; 0: off */
 };
 
 /* One per listener, shared by its sessions; outlives them. */
@@ -71,12 +76,19 @@ struct http_server {
 	void (*on_rejected)(const char *reason, void *arg);
 	/* private */
 	struct link sessions;
+	struct link spares; /* exchanges to use again; freed with the last session */
+	struct buf scratch;
+	int64_t date_s;
+	size_t date_len;
+	char date[32];
 	unsigned session_count;
+	unsigned spare_count;
 	bool draining;
+	bool closed;
 };
 void http_server_init(struct http_server *s, const struct http_handler *handler, void *arg);
 /* Fills in the events and arg of conn_accept for a new connection of this server (listener's
- * on_accept). */
+ * on_accept). ERR_UNAVAILABLE after drain or close. */
 int http_server_accept(struct http_server *s, struct conn_options *o, struct err *e) must_check;
 /* Finish: HTTP/1 answers with `Connection: close`, HTTP/2 with GOAWAY; idle connections close now.
  */

@@ -1,0 +1,474 @@
+/* Server sessions: the connection's events, the turn of a session, closing.
+ *
+ * Happy path: on_open -> H1, H2 or SNIFF -> on_data -> protocol -> exchanges -> session_run ->
+ * conn_write ... -> on_close -> freed when the timer is closed.
+ * Failure paths:
+ *  - out of memory at on_open: conn_close, no session
+ *  - the conn closes at any moment: on_close ends every exchange with its reason
+ *  - a limit or a rule: the protocol answers and calls session_shutdown or session_close */
+#include "common/http/session.h"
+
+#include <stdlib.h>
+
+#include "common/core/clock.h"
+#include "common/http/session_internal.h"
+
+static const struct sm_state session_states[SESSION_STATES] = {
+	[SESSION_OPENING] = {"opening", SM_TO(SESSION_SNIFF) | SM_TO(SESSION_H1) |
+						SM_TO(SESSION_H2) | SM_TO(SESSION_CLOSED)},
+	[SESSION_SNIFF] = {"sniff", SM_TO(SESSION_H1) | SM_TO(SESSION_H2) | SM_TO(SESSION_LINGER) |
+					    SM_TO(SESSION_CLOSED)},
+	[SESSION_H1] = {"h1", SM_TO(SESSION_LINGER) | SM_TO(SESSION_CLOSED)},
+	[SESSION_H2] = {"h2", SM_TO(SESSION_LINGER) | SM_TO(SESSION_CLOSED)},
+	[SESSION_LINGER] = {"linger", SM_TO(SESSION_CLOSED)},
+	[SESSION_CLOSED] = {"closed", 0},
+};
+static const struct sm session_sm = {"session", session_states, SESSION_STATES};
+
+void session_move(struct session *s, enum session_state to)
+{
+	s->state = (enum session_state)sm_move(&session_sm, s->state, to, NULL);
+}
+
+uint64_t session_clock(void)
+{
+	return clock_mono_ns() / 1000000;
+}
+
+struct str session_date(struct http_server *server)
+{
+	time_t now = (time_t)clock_wall_s();
+	struct tm tm;
+
+	if (server->date_s != now && gmtime_r(&now, &tm)) {
+		server->date_len = strftime(server->date, sizeof(server->date),
+					    "%a, %d %b %Y %H:%M:%S GMT", &tm);
+		server->date_s = now;
+	}
+	return (struct str){server->date, server->date_len};
+}
+
+void session_rejected(struct session *s, const char *reason)
+{
+	if (s->server->on_rejected)
+		s->server->on_rejected(reason, s->server->arg);
+}
+
+/* --- output --- */
+
+void session_borrow(struct session *s, struct buf *b)
+{
+	if (b->data)
+		return;
+	*b = s->server->scratch;
+	s->server->scratch = (struct buf)BUF_INIT;
+}
+
+void session_return(struct session *s, struct buf *b)
+{
+	buf_clear(b);
+	if (s->server->scratch.data || b->cap > SESSION_BATCH_KEPT)
+		buf_deinit(b);
+	else
+		s->server->scratch = *b;
+	*b = (struct buf)BUF_INIT;
+}
+
+void session_send(struct session *s, struct str bytes)
+{
+	s->given += bytes.len;
+	conn_write(s->conn, bytes);
+}
+
+/* --- the turn --- */
+
+static void arm(struct session *s, uint64_t at)
+{
+	if (s->gone || at >= s->armed_ms)
+		return;
+	s->armed_ms = at;
+	timer_start(&s->timer, at > s->now_ms ? at - s->now_ms : 1, 0);
+}
+
+static bool speaks(const struct session *s)
+{
+	return s->state == SESSION_H1 || s->state == SESSION_H2;
+}
+
+static bool tell_drained(struct session *s)
+{
+	struct link *it = list_first(&s->drained);
+	struct exchange *x;
+
+	if (!it)
+		return false;
+	x = container_of(it, struct exchange, due);
+	list_remove(it);
+	if (x->state == EXCHANGE_OPEN && !x->silent && x->handler->on_drain)
+		x->handler->on_drain(x, x->arg);
+	return true;
+}
+
+static bool tell_ended(struct session *s)
+{
+	struct link *it = list_first(&s->ended);
+
+	if (!it)
+		return false;
+	exchange_tell_end(container_of(it, struct exchange, link));
+	return true;
+}
+
+static void run(struct session *s)
+{
+	bool again;
+
+	do {
+		again = tell_drained(s);
+		again = tell_ended(s) || again;
+		if (speaks(s))
+			again = s->protocol->next(s) || again;
+		if (speaks(s))
+			s->protocol->flush(s);
+		again = again || !list_empty(&s->drained) || !list_empty(&s->ended);
+	} while (again);
+}
+
+static void free_session(struct session *s)
+{
+	if (s->protocol)
+		s->protocol->deinit(s);
+	buf_deinit(&s->out);
+	free(s);
+}
+
+static void timer_closed(struct timer *t)
+{
+	free_session(container_of(t, struct session, timer));
+}
+
+static void free_spares(struct http_server *server)
+{
+	list_for_each_safe(it, &server->spares)
+	{
+		list_remove(it);
+		exchange_free(container_of(it, struct exchange, link));
+	}
+	server->spare_count = 0;
+	buf_deinit(&server->scratch);
+}
+
+/* The conn is gone and nothing is left to tell. */
+static void leave_server(struct session *s)
+{
+	struct http_server *server = s->server;
+
+	deferred_cancel(&s->due);
+	list_remove(&s->link);
+	server->session_count--;
+	if (server->session_count == 0)
+		free_spares(server);
+	timer_close(&s->timer, timer_closed);
+}
+
+static uint64_t sniff_deadline(const struct session *s)
+{
+	return s->opened_ms + s->server->limits.head_ms;
+}
+
+void session_enter(struct session *s)
+{
+	if (s->entered++ == 0)
+		s->now_ms = session_clock();
+}
+
+void session_leave(struct session *s)
+{
+	assert(s->entered > 0);
+	if (s->entered > 1) {
+		s->entered--;
+		return;
+	}
+	run(s);
+	s->entered = 0;
+	if (s->gone)
+		leave_server(s);
+	else if (speaks(s))
+		arm(s, s->protocol->deadline(s));
+	else if (s->state == SESSION_SNIFF)
+		arm(s, sniff_deadline(s));
+}
+
+void session_touched(struct session *s)
+{
+	if (s->entered > 0)
+		return;
+	if (speaks(s)) {
+		s->entered = 1; /* marks only: nothing is told from here */
+		s->protocol->flush(s);
+		s->entered = 0;
+	}
+	loop_defer(conn_loop(s->conn), &s->due);
+}
+
+static void end_all(struct session *s, const struct err *why)
+{
+	list_for_each_safe(it, &s->live) exchange_end(container_of(it, struct exchange, link), why);
+}
+
+void session_shutdown(struct session *s, const struct err *why)
+{
+	if (s->state == SESSION_LINGER || s->state == SESSION_CLOSED)
+		return;
+	if (speaks(s))
+		s->protocol->flush(s);
+	session_move(s, SESSION_LINGER);
+	end_all(s, why);
+	conn_shutdown(s->conn);
+}
+
+void session_close(struct session *s, const struct err *why)
+{
+	if (s->state == SESSION_CLOSED)
+		return;
+	session_move(s, SESSION_CLOSED);
+	end_all(s, why);
+	if (why && why->kind != ERR_NONE)
+		conn_fail(s->conn, why);
+	else
+		conn_close(s->conn);
+}
+
+/* --- the conn's events --- */
+
+static void start(struct session *s, enum session_state state)
+{
+	struct err e = ERR_INIT;
+
+	session_move(s, state);
+	if (state == SESSION_H1) {
+		session_h1_start(s);
+	} else if (session_h2_start(s, &e) != 0) {
+		session_close(s, &e);
+		return;
+	}
+	s->protocol = state == SESSION_H2 ? &session_h2 : &session_h1;
+	if (s->server->draining)
+		s->protocol->drain(s);
+}
+
+static void sniff(struct session *s, struct str bytes)
+{
+	enum h1_preface found = h1_preface(s->preface, bytes);
+
+	if (found == H1_PREFACE_PART) {
+		s->preface += bytes.len;
+		return;
+	}
+	start(s, found == H1_PREFACE_WHOLE ? SESSION_H2 : SESSION_H1);
+	if (speaks(s) && s->preface > 0)
+		s->protocol->input(s, (struct str){H1_PREFACE, s->preface});
+	if (speaks(s))
+		s->protocol->input(s, bytes);
+}
+
+static void on_data(struct conn *c, struct str bytes, void *arg)
+{
+	struct session *s = arg;
+
+	(void)c;
+	session_enter(s);
+	s->active_ms = s->now_ms;
+	if (s->state == SESSION_SNIFF)
+		sniff(s, bytes);
+	else if (speaks(s))
+		s->protocol->input(s, bytes);
+	session_leave(s);
+}
+
+static void on_drain(struct conn *c, void *arg)
+{
+	struct session *s = arg;
+
+	(void)c;
+	session_enter(s);
+	session_leave(s);
+}
+
+static void on_eof(struct conn *c, void *arg)
+{
+	struct session *s = arg;
+
+	(void)c;
+	session_enter(s);
+	if (speaks(s))
+		s->protocol->eof(s);
+	else
+		session_shutdown(s, NULL);
+	session_leave(s);
+}
+
+static void on_close(struct conn *c, const struct err *why, void *arg)
+{
+	struct session *s = arg;
+	struct err e = *why;
+
+	(void)c;
+	if (e.kind == ERR_NONE)
+		err_set(&e, ERR_UNAVAILABLE, "the connection was closed");
+	session_enter(s);
+	if (s->state != SESSION_CLOSED)
+		session_move(s, SESSION_CLOSED);
+	end_all(s, &e);
+	s->gone = true;
+	session_leave(s);
+}
+
+static const struct conn_events session_events = {
+	.on_data = on_data,
+	.on_drain = on_drain,
+	.on_eof = on_eof,
+	.on_close = on_close,
+};
+
+static void on_timer(struct timer *t)
+{
+	struct session *s = container_of(t, struct session, timer);
+
+	session_enter(s);
+	s->armed_ms = SESSION_NEVER;
+	if (s->state == SESSION_SNIFF && s->now_ms >= sniff_deadline(s)) {
+		session_rejected(s, "head_timeout");
+		session_close(s, NULL);
+	}
+	if (speaks(s))
+		s->protocol->check(s);
+	session_leave(s);
+}
+
+static void on_due(struct deferred *d)
+{
+	struct session *s = container_of(d, struct session, due);
+
+	session_enter(s);
+	session_leave(s);
+}
+
+static struct session *new_session(struct http_server *server, struct conn *c)
+{
+	struct session *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->server = server;
+	s->conn = c;
+	list_init(&s->link);
+	list_init(&s->live);
+	list_init(&s->ended);
+	list_init(&s->drained);
+	timer_init(&s->timer, conn_loop(c), on_timer);
+	deferred_init(&s->due, on_due);
+	s->armed_ms = SESSION_NEVER;
+	s->now_ms = session_clock();
+	s->active_ms = s->now_ms;
+	s->opened_ms = s->now_ms;
+	list_push(&server->sessions, &s->link);
+	server->session_count++;
+	return s;
+}
+
+static void server_on_open(struct conn *c, void *arg)
+{
+	struct http_server *server = arg;
+	struct session *s = server->closed ? NULL : new_session(server, c);
+
+	if (!s) {
+		conn_close(c);
+		return;
+	}
+	session_limits(&server->limits);
+	conn_set_events(c, &session_events, s);
+	session_enter(s);
+	if (str_eq(conn_alpn(c), STR("h2")))
+		start(s, SESSION_H2);
+	else if (server->http2 && !conn_ssl(c))
+		session_move(s, SESSION_SNIFF);
+	else
+		start(s, SESSION_H1);
+	if (s->state != SESSION_CLOSED)
+		conn_read_start(c);
+	session_leave(s);
+}
+
+/* Before on_open the connection has no session: nothing is to be done but to let it go. */
+static void server_on_close(struct conn *c, const struct err *why, void *arg)
+{
+	(void)c;
+	(void)why;
+	(void)arg;
+}
+
+static void server_on_data(struct conn *c, struct str bytes, void *arg)
+{
+	(void)c;
+	(void)bytes;
+	(void)arg;
+}
+
+static const struct conn_events server_events = {
+	.on_open = server_on_open,
+	.on_data = server_on_data,
+	.on_close = server_on_close,
+};
+
+/* --- the server --- */
+
+void http_server_init(struct http_server *s, const struct http_handler *handler, void *arg)
+{
+	memset(s, 0, sizeof(*s));
+	s->handler = handler;
+	s->arg = arg;
+	list_init(&s->sessions);
+	list_init(&s->spares);
+}
+
+int http_server_accept(struct http_server *s, struct conn_options *o, struct err *e)
+{
+	if (s->draining || s->closed)
+		return err_set(e, ERR_UNAVAILABLE, "the server takes no more connections");
+	o->events = &server_events;
+	o->arg = s;
+	o->write_high = SESSION_WRITE_HIGH;
+	return 0;
+}
+
+void http_server_drain(struct http_server *s)
+{
+	s->draining = true;
+	list_for_each_safe(it, &s->sessions)
+	{
+		struct session *x = container_of(it, struct session, link);
+
+		session_enter(x);
+		if (speaks(x))
+			x->protocol->drain(x);
+		else if (x->state == SESSION_SNIFF)
+			session_shutdown(x, NULL);
+		session_leave(x);
+	}
+}
+
+void http_server_close(struct http_server *s)
+{
+	struct err e = ERR_INIT;
+
+	err_set(&e, ERR_UNAVAILABLE, "the server was closed");
+	s->closed = true;
+	list_for_each_safe(it, &s->sessions)
+	{
+		struct session *x = container_of(it, struct session, link);
+
+		session_close(x, &e);
+		session_touched(x);
+	}
+}
