@@ -11,7 +11,8 @@
  * Writing copies (or encrypts) into an out-queue that is flushed once per loop turn or when it is
  * large. The queue is bounded by write_high: over it, conn_write still takes the bytes but
  * conn_queued() says so, and reading from this peer pauses until it drained (back-pressure);
- * on_drain comes when it fell below half.
+ * on_drain comes when it fell below half. Two ends that both write without end would so wait for
+ * each other: a protocol must bound what at least one of them sends unasked.
  */
 #ifndef CARDEA_NET_CONN_H
 #define CARDEA_NET_CONN_H

@@ -5,6 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -31,7 +34,8 @@ static void on_data(struct conn *c, struct str bytes, void *arg)
 	struct err e = ERR_INIT;
 
 	assert_false(n->closed);
-	assert_int_equal(buf_add_str(&n->got, bytes, &e), 0);
+	if (buf_add_str(&n->got, bytes, &e) < 0)
+		conn_fail(c, &e);
 	if (n->stop_inside)
 		conn_read_stop(c);
 	maybe_close(n, END_DATA);
@@ -51,6 +55,8 @@ static void on_eof(struct conn *c, void *arg)
 	struct end *n = arg;
 
 	n->eofs++;
+	if (n->farewell)
+		conn_write(c, str_from(n->farewell));
 	if (n->close_inside == END_EOF)
 		conn_close(c);
 	else
@@ -84,7 +90,7 @@ static void on_conn(struct listener *l, struct conn *c, const struct err *e, voi
 	struct pair *p = arg;
 
 	(void)l;
-	if (!c)
+	if (!c && !p->quiet)
 		fail_msg("accept: %s", e->message);
 	p->server.conn = c;
 }
@@ -133,13 +139,14 @@ void pair_connect(struct pair *p, const struct pair_options *o)
 		.arg = &p->client,
 		.tls = p->client_tls,
 		.server_name = o->server_name ? o->server_name : "localhost",
-		.write_high = o->write_high,
+		.write_high = o->client_write_high ? o->client_write_high : o->write_high,
 		.handshake_timeout_ms = o->handshake_ms,
 	};
 	struct err e = ERR_INIT;
 
 	if (conn_connect(&p->client.conn, &p->f.loop, "127.0.0.1",
-			 addr_port(listener_addr(p->listener)), &co, &e) < 0)
+			 addr_port(listener_addr(p->listener)), &co, &e) < 0 &&
+	    !p->quiet)
 		fail_msg("%s", e.message);
 }
 
@@ -172,4 +179,31 @@ void pair_deinit(struct pair *p)
 	SSL_CTX_free(p->client_tls);
 	testca_deinit(&p->ca);
 	testca_deinit(&p->other_ca);
+}
+
+int raw_connect(struct pair *p)
+{
+	const struct addr *a = listener_addr(p->listener);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(connect(fd, &a->u.sa, sizeof(a->u.in4)), 0);
+	assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+	return fd;
+}
+
+void raw_send(int fd, struct str bytes)
+{
+	assert_int_equal(send(fd, bytes.ptr, bytes.len, MSG_NOSIGNAL), (ssize_t)bytes.len);
+}
+
+bool raw_read(int fd, struct buf *got)
+{
+	char bytes[4096];
+	struct err e = ERR_INIT;
+	ssize_t n;
+
+	while ((n = recv(fd, bytes, sizeof(bytes), 0)) > 0)
+		assert_int_equal(buf_add(got, bytes, (size_t)n, &e), 0);
+	return n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
 }

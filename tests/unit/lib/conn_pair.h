@@ -16,9 +16,11 @@ struct end {
 	struct err why;
 	unsigned opens, drains, eofs, closes;
 	bool closed;
+	bool bounded;			/* set: its queue is checked against the high mark */
 	bool idle;			/* set: do not start reading in on_open */
 	enum end_callback close_inside; /* set: conn_close inside this callback */
 	bool stop_inside;		/* set: conn_read_stop inside on_data */
+	const char *farewell;		/* set: written in on_eof */
 };
 
 struct pair_options {
@@ -30,6 +32,7 @@ struct pair_options {
 	const char *server_name;  /* NULL: "localhost" */
 	const char *san;	  /* NULL: "DNS:localhost" */
 	size_t write_high;
+	size_t client_write_high; /* 0: as write_high */
 	uint64_t handshake_ms;
 	enum end_callback client_closes, server_closes;
 	bool tls12;
@@ -42,6 +45,7 @@ struct pair {
 	struct listener *listener;
 	struct conn_options server_options;
 	struct end server, client;
+	bool quiet; /* failures to make a connection do not fail the test */
 };
 
 /* Listener and contexts, no connection yet. */
@@ -52,6 +56,13 @@ void pair_connect(struct pair *p, const struct pair_options *o);
 void pair_open(struct pair *p, const struct pair_options *o);
 /* Closes what is left and checks that each end was closed exactly once if it ever lived. */
 void pair_deinit(struct pair *p);
+
+/* A plain socket connected to the pair's listener, not blocking. */
+int raw_connect(struct pair *p);
+void raw_send(int fd, struct str bytes);
+/* Takes what is there; true when the peer has ended (FIN or reset). */
+bool raw_read(int fd, struct buf *got);
+
 extern const struct conn_events end_events;
 
 #endif
