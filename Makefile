@@ -45,7 +45,7 @@ UNITLIB := $(call obj,$(wildcard tests/unit/lib/*.c))
 FUZZ := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/*/fuzz_*.c))
 BENCH := $(patsubst tests/bench/%.c,$(O)/bench/%,$(wildcard tests/bench/*.c))
 
-.PHONY: flags generated all demo demo-down test unit lint format fuzz bench compose-test install clean
+.PHONY: flags generated all demo demo-down test unit unit-thread lint format fuzz bench compose-test install clean
 .SECONDARY:
 all: $(O)/cardea-cp $(O)/cardea-dp $(O)/cardea
 
@@ -96,6 +96,9 @@ $(O)/bench/%: $(O)/obj/tests/bench/%.o $(O)/libcommon.a
 
 unit: $(UNIT)
 	tests/unit/run $(UNIT)
+UNIT_THREAD := $(filter %/test_loop %/test_conn %/test_metrics,$(UNIT)) $(filter $(O)/unit/data-plane/%,$(UNIT))
+unit-thread: $(UNIT_THREAD)
+	tests/unit/run $(UNIT_THREAD)
 test:
 	tests/run
 lint:
