@@ -94,6 +94,16 @@ static bool is_space(char c)
 	return c == ' ' || c == '\t';
 }
 
+/* Where a comment begins: at a # that stands first or after white space. */
+static size_t comment_at(struct str s)
+{
+	size_t i = 0;
+
+	while (i < s.len && !(s.ptr[i] == '#' && (i == 0 || is_space(s.ptr[i - 1]))))
+		i++;
+	return i;
+}
+
 /* The value as it is meant: quotes off, or a comment after white space cut off. */
 static int clean_value(struct str raw, struct str *out, struct err *e)
 {
@@ -111,13 +121,7 @@ static int clean_value(struct str raw, struct str *out, struct err *e)
 		*out = str_sub(value, 1, end);
 		return 0;
 	}
-	for (size_t i = 0; i < value.len; i++) {
-		if (value.ptr[i] == '#' && (i == 0 || is_space(value.ptr[i - 1]))) {
-			value.len = i;
-			break;
-		}
-	}
-	*out = str_trim(value);
+	*out = str_trim(str_sub(value, 0, comment_at(value)));
 	return 0;
 }
 
@@ -261,7 +265,7 @@ void conf_free(const struct conf_key *keys, size_t n, void *target)
 /* Whether the reader would take the text for something else without quotes. */
 static bool needs_quotes(struct str s)
 {
-	return s.len > 0 && (str_find(s, '#', 0) < s.len || str_trim(s).len != s.len);
+	return comment_at(s) < s.len || str_trim(s).len != s.len;
 }
 
 void conf_print(const struct conf_key *keys, size_t n, const void *target, FILE *out)

@@ -88,7 +88,7 @@ static struct map_entry *find(const struct map *m, struct str key, uint64_t hash
 		if (!e->key && !e->value)
 			return NULL;
 		if (e->key && e->hash == hash && e->len == key.len &&
-		    memcmp(e->key, key.ptr, key.len) == 0)
+		    memcmp(e->key, key.ptr, key.len) == 0) /* not secret */
 			return e;
 	}
 }
