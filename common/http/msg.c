@@ -123,38 +123,12 @@ const char *http_reason(unsigned status)
 	return "Unknown";
 }
 
-static int hex_digit(char c)
-{
-	c = ascii_lower(c);
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 int http_percent_decode(struct arena *a, struct str in, bool plus_is_space, struct str *out)
 {
 	char *copy = arena_alloc(a, in.len + 1);
-	size_t n = 0;
+	size_t n;
 
-	if (!copy)
-		return -1;
-	for (size_t i = 0; i < in.len; i++) {
-		int c = (unsigned char)in.ptr[i];
-
-		if (c == '%') {
-			if (in.len - i < 3 || hex_digit(in.ptr[i + 1]) < 0 ||
-			    hex_digit(in.ptr[i + 2]) < 0)
-				return -1;
-			c = hex_digit(in.ptr[i + 1]) * 16 + hex_digit(in.ptr[i + 2]);
-			i += 2;
-		} else if (c == '+' && plus_is_space) {
-			c = ' ';
-		}
-		if (c == 0)
-			return -1;
-		copy[n++] = (char)c;
-	}
-	if (!http_is_utf8((struct str){copy, n}))
+	if (!copy || !http_unescape(copy, in, plus_is_space, &n))
 		return -1;
 	*out = (struct str){copy, n};
 	return 0;

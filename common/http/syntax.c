@@ -205,6 +205,34 @@ bool http_is_chunk_extensions(struct str s)
 	return true;
 }
 
+static unsigned hex_value(char c)
+{
+	return (unsigned)(is_digit(c) ? c - '0' : ascii_lower(c) - 'a' + 10);
+}
+
+bool http_unescape(char *out, struct str s, bool plus, size_t *n)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < s.len; i++) {
+		char c = s.ptr[i];
+
+		if (c == '\0')
+			return false;
+		if (c == '%') {
+			if (!is_escape(s, i))
+				return false;
+			c = (char)(hex_value(s.ptr[i + 1]) << 4 | hex_value(s.ptr[i + 2]));
+			i += 2;
+		} else if (c == '+' && plus) {
+			c = ' ';
+		}
+		out[used++] = c;
+	}
+	*n = used;
+	return http_is_utf8((struct str){out, used});
+}
+
 bool http_list_has(struct str list, struct str token)
 {
 	struct str element;

@@ -25,6 +25,9 @@ bool http_is_authority(struct str s, struct str *host);
 bool http_is_chunk_extensions(struct str s);
 /* RFC 3629: no surrogates, no overlong forms, nothing above U+10FFFF. */
 bool http_is_utf8(struct str s);
+/* Replaces every %XX, and '+' by a space when plus is set; out has room for s.len bytes, *n of them
+ * are used. False on a bad %XX, NUL, or a result that is not UTF-8. */
+bool http_unescape(char *out, struct str s, bool plus, size_t *n);
 /* Whether a comma-separated list has this token, any case. */
 bool http_list_has(struct str list, struct str token);
 /* Fields that belong to one connection: Connection, Keep-Alive, Proxy-Connection, TE, Trailer,
