@@ -229,8 +229,17 @@ static void down_libpq(struct pg *pg, const char *doing)
 
 /* --- connecting --- */
 
+/* libpq would print them on stderr. */
+static void on_notice(void *arg, const PGresult *r)
+{
+	(void)arg;
+	log_debug("notice from PostgreSQL",
+		  log_str("message", PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY)));
+}
+
 static void up(struct pg *pg)
 {
+	PQsetNoticeReceiver(pg->conn, on_notice, NULL);
 	PQsetnonblocking(pg->conn, 1);
 	if (!PQenterPipelineMode(pg->conn)) {
 		down_libpq(pg, "entering pipeline mode");
