@@ -308,12 +308,6 @@ static void on_eof(struct conn *c, void *arg)
 	session_leave(s);
 }
 
-static void conn_ended(struct http_server *server)
-{
-	if (server->listener)
-		listener_done(server->listener);
-}
-
 static void on_close(struct conn *c, const struct err *why, void *arg)
 {
 	struct session *s = arg;
@@ -327,7 +321,6 @@ static void on_close(struct conn *c, const struct err *why, void *arg)
 		session_move(s, SESSION_CLOSED);
 	end_all(s, &e);
 	s->gone = true;
-	conn_ended(s->server);
 	session_leave(s);
 }
 
@@ -407,12 +400,12 @@ static void server_on_open(struct conn *c, void *arg)
 	session_leave(s);
 }
 
-/* It never opened. */
+/* Before on_open the connection has no session: nothing is to be done but to let it go. */
 static void server_on_close(struct conn *c, const struct err *why, void *arg)
 {
 	(void)c;
 	(void)why;
-	conn_ended(arg);
+	(void)arg;
 }
 
 static void server_on_data(struct conn *c, struct str bytes, void *arg)
@@ -436,7 +429,6 @@ void http_server_init(struct http_server *s, const struct http_handler *handler,
 	s->handler = handler;
 	s->arg = arg;
 	list_init(&s->sessions);
-	list_init(&s->conns);
 	list_init(&s->spares);
 }
 
@@ -447,7 +439,6 @@ int http_server_accept(struct http_server *s, struct conn_options *o, struct err
 	o->events = &server_events;
 	o->arg = s;
 	o->write_high = SESSION_WRITE_HIGH;
-	o->group = &s->conns;
 	return 0;
 }
 
@@ -480,5 +471,4 @@ void http_server_close(struct http_server *s)
 		session_close(x, &e);
 		session_touched(x);
 	}
-	conn_close_group(&s->conns);
 }

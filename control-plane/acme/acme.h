@@ -36,8 +36,12 @@ struct acme_conf {
 	struct metrics *metrics;
 };
 
+/* Begins to work on due orders. ERR_DENIED: the directory URL is refused; ERR_INVALID: the CA
+ * bundle cannot be read. c is copied. */
 int acme_start(struct acme **out, struct loop *l, struct store *s, struct fleet *f,
 	       const struct acme_conf *c, struct err *e) must_check;
+/* Before fleet and store. Orders at work stay as they were stored last; closed comes later, when
+ * nothing is under way. */
 void acme_close(struct acme *a, void (*closed)(void *arg), void *arg);
 
 /* Checks and normalises a host for an order: lower case; wildcard, IP, over-long, non-ASCII, bad

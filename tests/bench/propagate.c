@@ -126,7 +126,8 @@ static int read_answer(int fd)
 		length = strcasestr(text, "\r\ncontent-length:");
 		if (!end || !length || need)
 			continue;
-		status = (int)strtol(text + strlen("HTTP/1.1 "), NULL, 10);
+		if (sscanf(text, "HTTP/1.1 %d", &status) != 1)
+			return -1;
 		need = (size_t)(end + 4 - text) + strtoul(length + 17, NULL, 10);
 	}
 	return status;

@@ -1,0 +1,455 @@
+/* The public calls, and the engine's beginning and end.
+ *
+ * Start: client, account, scheduler. Close: runs of orders are ended (their leases run out, another
+ * control plane goes on), then every part closes; when the last callback has come, all is freed.
+ */
+#include "control-plane/acme/acme.h"
+
+#include <stdio.h>
+
+#include "common/core/clock.h"
+#include "common/core/codec.h"
+#include "common/core/log.h"
+#include "control-plane/acme/engine.h"
+#include "control-plane/acme/show.h"
+
+enum { CONNECT_TIMEOUT_MS = 10000, EXCHANGE_TIMEOUT_MS = 30000 };
+enum { PARTS = 4 }; /* two timers, the account, the fetcher */
+
+/* --- counting --- */
+
+static int setup_metrics(struct acme *a, struct err *e)
+{
+	static const char *const labels[] = {"result", NULL};
+	static const char *const results[ACME_RESULTS] = {"valid", "failed", "retry"};
+	struct metric_family *orders, *flight;
+
+	if (!a->conf.metrics)
+		return 0;
+	orders = metrics_family(a->conf.metrics, METRIC_COUNTER, "cardea_acme_orders_total",
+				"Runs of certificate orders by how they ended.", labels, NULL, 0);
+	flight = metrics_family(a->conf.metrics, METRIC_GAUGE, "cardea_acme_in_flight",
+				"Certificate orders at work on this control plane.", NULL, NULL, 0);
+	if (!orders || !flight)
+		return err_memory(e, "ACME metrics");
+	for (size_t i = 0; i < ACME_RESULTS; i++) {
+		const char *values[] = {results[i]};
+
+		a->results[i] = metrics_series(orders, values);
+		if (!a->results[i])
+			return err_memory(e, "ACME metrics");
+	}
+	a->in_flight = metrics_series(flight, NULL);
+	return a->in_flight ? 0 : err_memory(e, "ACME metrics");
+}
+
+void acme_count(struct acme *a, enum acme_result result)
+{
+	if (a->results[result])
+		metric_add(a->results[result], 1);
+}
+
+/* --- start --- */
+
+static int copy_conf(struct acme *a, const struct acme_conf *c, struct err *e)
+{
+	a->conf = *c;
+	a->conf.control_plane_id = str_dup(str_from(c->control_plane_id));
+	a->conf.directory = str_dup(str_from(c->directory));
+	a->conf.email = str_dup(c->email ? str_from(c->email) : STR(""));
+	a->conf.ca_file = c->ca_file && c->ca_file[0] ? str_dup(str_from(c->ca_file)) : NULL;
+	if (!a->conf.control_plane_id || !a->conf.directory || !a->conf.email ||
+	    (c->ca_file && c->ca_file[0] && !a->conf.ca_file))
+		return err_memory(e, "ACME engine");
+	return 0;
+}
+
+static void free_engine(struct acme *a)
+{
+	client_free(a->client);
+	free((void *)(uintptr_t)a->conf.control_plane_id);
+	free((void *)(uintptr_t)a->conf.directory);
+	free((void *)(uintptr_t)a->conf.email);
+	free((void *)(uintptr_t)a->conf.ca_file);
+	free(a);
+}
+
+/* A hit brings the first look at the authorization forward. */
+static void on_hit(const char *challenge_id, const char *node_id, uint32_t count, void *arg)
+{
+	struct acme *a = arg;
+
+	list_for_each(it, &a->orders)
+	{
+		struct order *o = container_of(it, struct order, link);
+
+		if (!str_eq(str_from(o->challenge_id), str_from(challenge_id)))
+			continue;
+		log_debug("challenge asked for", log_str("host", o->host), log_str("node", node_id),
+			  log_u64("count", count));
+		order_hit(o);
+		return;
+	}
+}
+
+static int start_parts(struct acme *a, struct err *e)
+{
+	const struct fetcher_conf f = {
+		.ca_file = a->conf.ca_file,
+		.allow_private = a->conf.allow_private,
+		.connect_timeout_ms = CONNECT_TIMEOUT_MS,
+		.timeout_ms = EXCHANGE_TIMEOUT_MS,
+		.body_max = ACME_DOCUMENT_MAX,
+	};
+	struct account_conf account = {
+		.loop = a->loop,
+		.store = a->store,
+		.control_plane_id = a->conf.control_plane_id,
+		.directory = a->conf.directory,
+		.email = a->conf.email,
+		.lease_ms = a->conf.lease_ms,
+	};
+
+	if (fetcher_create(&a->fetcher, a->loop, &f, e) != 0)
+		return -1;
+	if (client_create(&a->client, a->fetcher, a->conf.directory, a->conf.metrics, e) != 0)
+		goto fail;
+	account.client = a->client;
+	if (account_create(&a->account, &account, e) != 0)
+		goto fail;
+	return 0;
+fail:
+	fetcher_close(a->fetcher, NULL, NULL);
+	return -1;
+}
+
+int acme_start(struct acme **out, struct loop *l, struct store *s, struct fleet *f,
+	       const struct acme_conf *c, struct err *e)
+{
+	struct acme *a;
+
+	if (url_gate(str_from(c->directory), c->allow_private, e) != 0)
+		return err_prefix(e, "acme_directory");
+	a = calloc(1, sizeof(*a));
+	if (!a)
+		return err_memory(e, "ACME engine");
+	a->loop = l;
+	a->store = s;
+	a->fleet = f;
+	list_init(&a->orders);
+	if (copy_conf(a, c, e) != 0 || setup_metrics(a, e) != 0 || start_parts(a, e) != 0) {
+		free_engine(a);
+		return -1;
+	}
+	fleet_on_challenge_hit(f, on_hit, a);
+	schedule_start(a);
+	*out = a;
+	return 0;
+}
+
+/* --- close --- */
+
+static void maybe_closed(struct acme *a)
+{
+	void (*closed)(void *) = a->closed;
+	void *arg = a->closed_arg;
+
+	if (!a->closing || a->parts_open > 0 || a->at_work > 0 || a->outstanding > 0)
+		return;
+	free_engine(a);
+	if (closed)
+		closed(arg);
+}
+
+static void part_closed(void *arg)
+{
+	struct acme *a = arg;
+
+	a->parts_open--;
+	maybe_closed(a);
+}
+
+static void on_tick_closed(struct timer *t)
+{
+	part_closed(container_of(t, struct acme, tick));
+}
+
+static void on_beat_closed(struct timer *t)
+{
+	part_closed(container_of(t, struct acme, beat));
+}
+
+void acme_close(struct acme *a, void (*closed)(void *arg), void *arg)
+{
+	a->closing = true;
+	a->closed = closed;
+	a->closed_arg = arg;
+	a->parts_open = PARTS;
+	fleet_on_challenge_hit(a->fleet, NULL, NULL);
+	list_for_each_safe(it, &a->orders) order_end(container_of(it, struct order, link));
+	timer_close(&a->tick, on_tick_closed);
+	timer_close(&a->beat, on_beat_closed);
+	account_close(a->account, part_closed, a);
+	fetcher_close(a->fetcher, part_closed, a);
+}
+
+void acme_order_gone(struct acme *a)
+{
+	a->at_work--;
+	if (a->in_flight)
+		metric_set(a->in_flight, a->at_work);
+	if (a->closing)
+		maybe_closed(a);
+	else
+		schedule_kick(a);
+}
+
+void acme_sleep(struct acme *a)
+{
+	a->outstanding++;
+}
+
+bool acme_awoke(struct acme *a)
+{
+	bool closing = a->closing;
+
+	a->outstanding--;
+	maybe_closed(a);
+	return !closing;
+}
+
+/* --- one public call: a query whose rows are shaped for the caller --- */
+
+struct ask {
+	struct acme *acme;
+	store_done done;
+	void *arg;
+	/* acme_request: asked again when a rival's order was there but not visible yet. */
+	char *host, *key_type;
+	unsigned tries;
+	bool missing;	/* acme_order: with the barrier's nodes */
+	uint64_t total; /* acme_renew */
+	bool force;
+};
+enum { REQUEST_TRIES = 3 };
+
+static struct ask *ask_create(struct acme *a, store_done done, void *arg)
+{
+	struct ask *q = calloc(1, sizeof(*q));
+
+	if (!q) {
+		/* Nowhere to keep the caller: its answer can only come now. */
+		struct store_result r = {.fault = STORE_FAILED};
+
+		err_memory(&r.err, "ACME request");
+		done(&r, arg);
+		return NULL;
+	}
+	q->acme = a;
+	q->done = done;
+	q->arg = arg;
+	acme_sleep(a);
+	return q;
+}
+
+static void ask_end(struct ask *q, const struct store_result *r)
+{
+	struct acme *a = q->acme;
+
+	q->done(r, q->arg);
+	free(q->host);
+	free(q->key_type);
+	free(q);
+	(void)acme_awoke(a);
+}
+
+static void on_shown(const struct store_result *r, void *arg)
+{
+	struct ask *q = arg;
+	struct store_result shown = *r;
+
+	if (r->fault == STORE_OK) {
+		shown.rows = show_orders(r->rows, q->missing ? q->acme->fleet : NULL);
+		if (!shown.rows) {
+			shown.fault = STORE_FAILED;
+			err_memory(&shown.err, "showing orders");
+		}
+	}
+	ask_end(q, &shown);
+	if (shown.rows != r->rows)
+		json_decref(shown.rows);
+}
+
+/* --- acme_request --- */
+
+static const char request_sql[] =
+	"WITH made AS (INSERT INTO acme_orders (id, host, directory, key_type) VALUES "
+	"(gen_random_uuid(), $1, $2, $3) ON CONFLICT (directory, host) WHERE state NOT IN "
+	"('valid', "
+	"'failed') DO NOTHING RETURNING *) "
+	"SELECT " SHOW_COLUMNS ", true AS made FROM made o UNION ALL SELECT " SHOW_COLUMNS
+	", false AS made FROM acme_orders o WHERE host = $1 AND directory = $2 AND state NOT IN "
+	"('valid', 'failed') AND NOT EXISTS (SELECT 1 FROM made)";
+
+static void ask_request(struct ask *q);
+
+static void on_requested(const struct store_result *r, void *arg)
+{
+	struct ask *q = arg;
+	struct acme *a = q->acme;
+	struct store_result shown = *r;
+	bool made;
+
+	if (r->fault != STORE_OK) {
+		ask_end(q, r);
+		return;
+	}
+	/* Another transaction inserted the row after our snapshot: now it is visible. */
+	if (json_array_size(r->rows) == 0 && ++q->tries < REQUEST_TRIES && !a->closing) {
+		ask_request(q);
+		return;
+	}
+	made = json_is_true(json_object_get(json_array_get(r->rows, 0), "made"));
+	shown.rows = show_orders(r->rows, NULL);
+	shown.affected = made ? 1 : 0;
+	if (json_array_size(shown.rows) == 0) {
+		shown.fault = STORE_FAILED;
+		err_set(&shown.err, ERR_INTERNAL, "the order could neither be made nor found");
+	}
+	if (!a->closing)
+		schedule_kick(a);
+	ask_end(q, &shown);
+	json_decref(shown.rows);
+}
+
+static void ask_request(struct ask *q)
+{
+	const char *params[] = {q->host, q->acme->conf.directory, q->key_type};
+
+	store_query(q->acme->store, request_sql, params, array_len(params), on_requested, q);
+}
+
+void acme_request(struct acme *a, const char *host, const char *key_type, store_done done,
+		  void *arg)
+{
+	struct ask *q = ask_create(a, done, arg);
+	struct store_result r = {.fault = STORE_FAILED};
+
+	if (!q)
+		return;
+	q->host = str_dup(str_from(host));
+	q->key_type = str_dup(str_from(key_type ? key_type : key_type_name(a->conf.key_type)));
+	if (q->host && q->key_type) {
+		ask_request(q);
+		return;
+	}
+	err_memory(&r.err, "ACME request");
+	ask_end(q, &r);
+}
+
+/* --- the other calls --- */
+
+void acme_orders(struct acme *a, struct str host, struct str state, unsigned size, struct str after,
+		 store_done done, void *arg)
+{
+	struct ask *q = ask_create(a, done, arg);
+	char *texts[] = {str_dup(host), str_dup(state), str_dup(after)};
+	char limit[16];
+	const char *params[] = {host.ptr ? texts[0] : NULL, state.ptr ? texts[1] : NULL, limit,
+				after.ptr ? texts[2] : NULL};
+
+	snprintf(limit, sizeof(limit), "%u", size);
+	if (q)
+		store_query(a->store,
+			    "SELECT " SHOW_COLUMNS " FROM acme_orders o WHERE ($1::text IS NULL OR "
+			    "o.host = $1) AND ($2::text IS NULL OR o.state = $2) AND ($4::text IS "
+			    "NULL OR (o.created_at, o.id) < (SELECT p.created_at, p.id FROM "
+			    "acme_orders p WHERE p.id::text = lower($4))) ORDER BY o.created_at "
+			    "DESC, o.id DESC LIMIT $3::bigint",
+			    params, array_len(params), on_shown, q);
+	for (size_t i = 0; i < array_len(texts); i++)
+		free(texts[i]);
+}
+
+/* The id as SQL gets it: what is no UUID finds nothing. */
+static void id_param(char out[UUID_TEXT_SIZE], struct str id)
+{
+	out[0] = '\0';
+	if (!uuid_is(id))
+		return;
+	memcpy(out, id.ptr, UUID_TEXT_SIZE - 1);
+	out[UUID_TEXT_SIZE - 1] = '\0';
+}
+
+void acme_order(struct acme *a, struct str id, store_done done, void *arg)
+{
+	struct ask *q = ask_create(a, done, arg);
+	char text[UUID_TEXT_SIZE];
+	const char *params[] = {text};
+
+	if (!q)
+		return;
+	id_param(text, id);
+	q->missing = true;
+	store_query(a->store,
+		    "SELECT " SHOW_COLUMNS
+		    ", (SELECT c.revision FROM changes c WHERE c.kind = 'acme_challenges' AND c.id "
+		    "= o.challenge_id AND NOT c.removed) AS challenge_revision FROM acme_orders o "
+		    "WHERE o.id = nullif($1, '')::uuid",
+		    params, array_len(params), on_shown, q);
+}
+
+static void on_retried(const struct store_result *r, void *arg)
+{
+	struct ask *q = arg;
+
+	if (r->fault == STORE_OK && !q->acme->closing)
+		schedule_kick(q->acme);
+	on_shown(r, arg);
+}
+
+void acme_retry(struct acme *a, struct str id, store_done done, void *arg)
+{
+	struct ask *q = ask_create(a, done, arg);
+	char text[UUID_TEXT_SIZE];
+	const char *params[] = {text};
+
+	if (!q)
+		return;
+	id_param(text, id);
+	store_query(
+		a->store,
+		"UPDATE acme_orders o SET next_attempt = now(), updated_at = now() WHERE o.id = "
+		"nullif($1, '')::uuid AND o.state NOT IN ('valid', 'failed') "
+		"RETURNING " SHOW_COLUMNS,
+		params, array_len(params), on_retried, q);
+}
+
+static void on_renewed(const struct store_result *r, void *arg)
+{
+	struct ask *q = arg;
+	struct acme *a = q->acme;
+	struct store_result all = *r;
+	size_t n = json_array_size(r->rows);
+
+	q->total += n;
+	/* A full batch: there may be more. */
+	if (r->fault == STORE_OK && n == RENEW_BATCH && !a->closing) {
+		schedule_renew(a, q->force, on_renewed, q);
+		return;
+	}
+	all.affected = q->total;
+	if (!a->closing)
+		schedule_kick(a);
+	ask_end(q, &all);
+}
+
+void acme_renew(struct acme *a, bool force, store_done done, void *arg)
+{
+	struct ask *q = ask_create(a, done, arg);
+
+	if (!q)
+		return;
+	q->force = force;
+	schedule_renew(a, force, on_renewed, q);
+}
