@@ -45,7 +45,7 @@ UNITLIB := $(call obj,$(wildcard tests/unit/lib/*.c))
 FUZZ := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/*/fuzz_*.c))
 BENCH := $(patsubst tests/bench/%.c,$(O)/bench/%,$(wildcard tests/bench/*.c))
 
-.PHONY: flags generated all demo demo-down test unit lint format fuzz bench compose-test install clean
+.PHONY: flags generated all demo demo-down test unit unit-thread lint format fuzz fuzz-targets bench compose-test install clean
 .SECONDARY:
 all: $(O)/cardea-cp $(O)/cardea-dp $(O)/cardea
 
@@ -87,6 +87,9 @@ $(O)/unit/control-plane/%: $(O)/obj/tests/unit/control-plane/%.o $(UNITLIB) $(O)
 $(O)/unit/data-plane/%: $(O)/obj/tests/unit/data-plane/%.o $(UNITLIB) $(O)/libdp.a $(O)/libcommon.a
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_ALL) $(OOM) -o $@ $^ -lcmocka $(LIBS_DP)
+$(O)/fuzz/common/%: $(O)/obj/tests/fuzz/common/%.o $(O)/libcommon.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(LIBS_COMMON)
 $(O)/fuzz/%: $(O)/obj/tests/fuzz/%.o $(O)/libcp.a $(O)/libdp.a $(O)/libcommon.a
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(LIBS_CP) $(LIBS_DP)
@@ -96,6 +99,9 @@ $(O)/bench/%: $(O)/obj/tests/bench/%.o $(O)/libcommon.a
 
 unit: $(UNIT)
 	tests/unit/run $(UNIT)
+UNIT_THREAD := $(filter %/test_loop %/test_conn %/test_metrics,$(UNIT)) $(filter $(O)/unit/data-plane/%,$(UNIT))
+unit-thread: $(UNIT_THREAD)
+	tests/unit/run $(UNIT_THREAD)
 test:
 	tests/run
 lint:
@@ -108,6 +114,8 @@ format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
 fuzz:
 	tests/fuzz/run
+# What tests/fuzz/run runs, built with clang.
+fuzz-targets: $(FUZZ)
 bench:
 	deploy/dev/install-deps bench
 	tests/bench/run

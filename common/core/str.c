@@ -37,10 +37,9 @@ bool str_ends(struct str s, struct str suffix)
 
 size_t str_find(struct str s, char c, size_t from)
 {
-	for (size_t i = from; i < s.len; i++)
-		if (s.ptr[i] == c)
-			return i;
-	return s.len;
+	const char *at = from < s.len ? memchr(s.ptr + from, c, s.len - from) : NULL;
+
+	return at ? (size_t)(at - s.ptr) : s.len;
 }
 
 struct str str_sub(struct str s, size_t from, size_t to)

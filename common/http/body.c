@@ -94,7 +94,7 @@ static int parse_name(struct name_path *p, struct str name, struct err *e)
 
 	p->count = 0;
 	while (at < name.len) {
-		size_t end = at;
+		size_t end;
 
 		if (name.ptr[at] == '[') {
 			end = str_find(name, ']', at);

@@ -6,10 +6,22 @@
 #include "common/http/h1_parse.h"
 
 /* Refuses the message; the parser's last move. */
-enum h1_event h1_fail(struct h1_parser *p, unsigned status, const char *reason);
-enum h1_event h1_fail_memory(struct h1_parser *p);
+void h1_refuse(struct h1_parser *p, unsigned status, const char *reason);
+/* h1_refuse, as a value to return: here, so that an analyzer sees that it is always H1_ERROR. */
+static inline enum h1_event h1_fail(struct h1_parser *p, unsigned status, const char *reason)
+{
+	h1_refuse(p, status, reason);
+	return H1_ERROR;
+}
+static inline enum h1_event h1_fail_memory(struct h1_parser *p)
+{
+	return h1_fail(p, 500, "memory");
+}
 /* Status 400. A CR inside the line is its own row (H1-11), whatever else is wrong there. */
-enum h1_event h1_fail_line(struct h1_parser *p, struct str line, const char *reason);
+static inline enum h1_event h1_fail_line(struct h1_parser *p, struct str line, const char *reason)
+{
+	return h1_fail(p, 400, memchr(line.ptr, '\r', line.len) ? "H1-11" : reason);
+}
 
 /* Method, target and version (H1-14 to H1-20). */
 enum h1_event h1_request_line(struct h1_parser *p, struct str line);

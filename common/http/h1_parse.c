@@ -46,23 +46,12 @@ static void h1_parser_move(struct h1_parser *p, enum h1_state to)
 	p->state = (enum h1_state)sm_move(&machine, p->state, to, NULL);
 }
 
-enum h1_event h1_fail(struct h1_parser *p, unsigned status, const char *reason)
+void h1_refuse(struct h1_parser *p, unsigned status, const char *reason)
 {
 	p->status = status;
 	p->reason = reason;
 	buf_deinit(&p->partial);
 	h1_parser_move(p, H1_STATE_FAILED);
-	return H1_ERROR;
-}
-
-enum h1_event h1_fail_memory(struct h1_parser *p)
-{
-	return h1_fail(p, 500, "memory");
-}
-
-enum h1_event h1_fail_line(struct h1_parser *p, struct str line, const char *reason)
-{
-	return h1_fail(p, 400, memchr(line.ptr, '\r', line.len) ? "H1-11" : reason);
 }
 
 static size_t limit_or(size_t limit, size_t standard)

@@ -308,6 +308,12 @@ static void on_eof(struct conn *c, void *arg)
 	session_leave(s);
 }
 
+static void conn_ended(struct http_server *server)
+{
+	if (server->listener)
+		listener_done(server->listener);
+}
+
 static void on_close(struct conn *c, const struct err *why, void *arg)
 {
 	struct session *s = arg;
@@ -321,6 +327,7 @@ static void on_close(struct conn *c, const struct err *why, void *arg)
 		session_move(s, SESSION_CLOSED);
 	end_all(s, &e);
 	s->gone = true;
+	conn_ended(s->server);
 	session_leave(s);
 }
 
@@ -400,12 +407,12 @@ static void server_on_open(struct conn *c, void *arg)
 	session_leave(s);
 }
 
-/* Before on_open the connection has no session: nothing is to be done but to let it go. */
+/* It never opened. */
 static void server_on_close(struct conn *c, const struct err *why, void *arg)
 {
 	(void)c;
 	(void)why;
-	(void)arg;
+	conn_ended(arg);
 }
 
 static void server_on_data(struct conn *c, struct str bytes, void *arg)
@@ -429,6 +436,7 @@ void http_server_init(struct http_server *s, const struct http_handler *handler,
 	s->handler = handler;
 	s->arg = arg;
 	list_init(&s->sessions);
+	list_init(&s->conns);
 	list_init(&s->spares);
 }
 
@@ -439,6 +447,7 @@ int http_server_accept(struct http_server *s, struct conn_options *o, struct err
 	o->events = &server_events;
 	o->arg = s;
 	o->write_high = SESSION_WRITE_HIGH;
+	o->group = &s->conns;
 	return 0;
 }
 
@@ -471,4 +480,5 @@ void http_server_close(struct http_server *s)
 		session_close(x, &e);
 		session_touched(x);
 	}
+	conn_close_group(&s->conns);
 }

@@ -23,6 +23,7 @@
 #include "common/core/err.h"
 #include "common/http/msg.h"
 #include "common/net/conn.h"
+#include "common/net/listener.h"
 
 struct session;
 struct exchange;
@@ -74,8 +75,12 @@ struct http_server {
 	struct str (*error_body)(unsigned status, struct str *content_type, void *arg);
 	/* Counts what the session refused: reason is a row id or limit name. May be NULL. */
 	void (*on_rejected)(const char *reason, void *arg);
+	/* Told of each connection that ended (listener_done), when max_connections is used. May be
+	 * NULL. */
+	struct listener *listener;
 	/* private */
 	struct link sessions;
+	struct link conns;  /* also those in their handshake */
 	struct link spares; /* exchanges to use again; freed with the last session */
 	struct buf scratch;
 	int64_t date_s;

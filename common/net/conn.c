@@ -74,6 +74,9 @@ struct conn *conn_new(struct loop *l, const struct conn_options *o, struct err *
 	c->handshake_ms = o->handshake_timeout_ms ? o->handshake_timeout_ms : CONN_HANDSHAKE_MS;
 	c->active_at = uv_now(&l->uv);
 	c->deadline = c->active_at + c->handshake_ms;
+	list_init(&c->group);
+	if (o->group)
+		list_push(o->group, &c->group);
 	return c;
 }
 
@@ -91,6 +94,7 @@ void conn_one_closed(struct conn *c)
 {
 	if (--c->closing_left > 0)
 		return;
+	list_remove(&c->group);
 	if (c->events)
 		c->events->on_close(c, &c->why, c->arg);
 	conn_free(c);
@@ -127,6 +131,7 @@ static void close_handles(struct conn *c)
 void conn_discard(struct conn *c)
 {
 	c->events = NULL;
+	list_remove(&c->group);
 	close_handles(c);
 }
 
@@ -134,6 +139,11 @@ void conn_close(struct conn *c)
 {
 	if (c->state != CONN_CLOSING)
 		close_handles(c);
+}
+
+void conn_close_group(struct link *group)
+{
+	list_for_each(it, group) conn_close(container_of(it, struct conn, group));
 }
 
 void conn_fail(struct conn *c, const struct err *why)

@@ -55,6 +55,9 @@ struct conn_options {
 	/* Server with TLS: sent as it is to a peer that speaks plain HTTP; outlives the conn. May
 	 * be STR_NONE. */
 	struct str plain_http_reply;
+	/* List that the conn is on from now until its on_close, also during the handshake, so that
+	 * its owner can close what has not opened yet; outlives the conn. NULL: none. */
+	struct link *group;
 };
 enum {
 	CONN_WRITE_HIGH = 256 * 1024,
@@ -96,6 +99,8 @@ bool conn_over_high(const struct conn *c);
 void conn_shutdown(struct conn *c);
 /* Closes now, queued bytes are lost. Safe at any moment, also twice. */
 void conn_close(struct conn *c);
+/* conn_close for every conn on a group's list. */
+void conn_close_group(struct link *group);
 /* As conn_close with a reason that on_close will get. */
 void conn_fail(struct conn *c, const struct err *why);
 /* Closes with ERR_TIMEOUT when nothing was read or written for ms; 0 turns it off. */

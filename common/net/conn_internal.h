@@ -47,6 +47,7 @@ struct conn {
 	uv_shutdown_t shutdown;
 	struct deferred due; /* flush, open, kept input: what is done at the end of the turn */
 	struct loop *loop;
+	struct link group;		  /* conn_options.group */
 	const struct conn_events *events; /* NULL: nobody wants to know (a failed accept) */
 	void *arg;
 	struct dial *dial;

@@ -158,9 +158,10 @@ static void report_leak(uv_handle_t *h, void *arg)
 {
 	struct loop *l = arg;
 
-	if (h != (uv_handle_t *)&l->wake && h != (uv_handle_t *)&l->turn)
-		log_crit("handle left open on a loop",
-			 log_str("type", uv_handle_type_name(h->type)));
+	if (h == (uv_handle_t *)&l->wake || h == (uv_handle_t *)&l->turn)
+		return;
+	log_crit("handle left open on a loop", log_str("type", uv_handle_type_name(h->type)));
+	abort();
 }
 
 void loop_deinit(struct loop *l)

@@ -34,10 +34,10 @@ enum field_flag {
 	FIELD_SECRET = 1 << 3, /* sealed in the database, null without the right to read keys */
 	FIELD_TRANSIENT =
 		1 << 4, /* a shorthand: accepted and shown, not a column (certificates.snis) */
+	FIELD_CASELESS = 1 << 5, /* unique and looked up without regard to ASCII case */
 };
 
-/* Adds a violation text for a value; NULL entries of struct field mean no such check. Returns -1
- * with the text in e. */
+/* Looks at a value whose type is right: 0, or -1 with the violation's text in e. */
 typedef int (*field_check)(const json_t *value, struct err *e);
 
 struct field {
@@ -52,13 +52,14 @@ struct field {
 	size_t field_count;
 	const char *const *one_of; /* NULL-terminated */
 	long long min, max;	   /* INTEGER, NUMBER when not both 0 */
-	size_t len_min;		   /* STRING: 0 means 1 (empty strings are refused); SET, ARRAY */
+	size_t len_min; /* STRING: 0 means 1 (empty strings are refused); SET, ARRAY: elements */
 };
 
 /* Collected violations of one entity, as Kong's code 2 answers show them. */
 struct violations {
 	json_t *fields; /* tree; NULL until the first */
 	json_t *entity; /* array of entity-level texts; NULL until the first */
+	size_t count;	/* read: texts that were given, also those that lost to an earlier one */
 	bool no_memory;
 };
 void violations_init(struct violations *v);

@@ -126,8 +126,7 @@ static int read_answer(int fd)
 		length = strcasestr(text, "\r\ncontent-length:");
 		if (!end || !length || need)
 			continue;
-		if (sscanf(text, "HTTP/1.1 %d", &status) != 1)
-			return -1;
+		status = (int)strtol(text + strlen("HTTP/1.1 "), NULL, 10);
 		need = (size_t)(end + 4 - text) + strtoul(length + 17, NULL, 10);
 	}
 	return status;

@@ -200,7 +200,8 @@ int main(int argc, char **argv)
 	l.epoll = epoll_create1(EPOLL_CLOEXEC);
 	l.samples = calloc(SAMPLES, sizeof(*l.samples));
 	if (!l.samples || l.epoll < 0)
-		return 1;
+		exit(1);
 	run(&l, seconds, connections);
+	free(l.samples);
 	return l.handshakes > 0 ? 0 : 1;
 }

@@ -13,7 +13,7 @@ import time
 import requests
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("CARDEA_BUILD", ROOT / "build"))
+BUILD = pathlib.Path(os.environ.get("BUILD_FOLDER", ROOT / "build"))
 
 
 def wait_until(condition, seconds=20, what="condition"):

@@ -24,14 +24,17 @@ CREATE TABLE changes (
 	PRIMARY KEY (kind, id)
 );
 CREATE INDEX changes_revision ON changes (revision);
+CREATE INDEX changes_removed ON changes (revision) WHERE removed;
 
--- Which operation made which revision: answers a writer whose commit answer was lost. Pruned after a day.
+-- Which operation made which revision: answers a writer whose commit answer was lost. A negative revision: a transaction that
+-- changed nothing in the feed. Pruned after a day.
 CREATE TABLE revisions (
 	revision bigint PRIMARY KEY,
-	operation uuid,
+	operation uuid UNIQUE,
+	refused boolean NOT NULL DEFAULT false, -- see cardea_settle
 	at timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX revisions_operation ON revisions (operation) WHERE operation IS NOT NULL;
+CREATE INDEX revisions_at ON revisions (at);
 
 CREATE FUNCTION cardea_note_change() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
@@ -48,16 +51,34 @@ END $$;
 CREATE FUNCTION cardea_take_revision(op uuid) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
 	mine bigint := -txid_current();
-	next bigint;
+	taken bigint;
 BEGIN
 	IF NOT EXISTS (SELECT 1 FROM changes WHERE revision = mine) THEN
+		IF op IS NOT NULL THEN
+			INSERT INTO revisions (revision, operation) VALUES (mine, op);
+		END IF;
 		RETURN 0;
 	END IF;
-	UPDATE cluster SET revision = revision + 1 RETURNING revision INTO next;
-	UPDATE changes SET revision = next WHERE revision = mine;
-	INSERT INTO revisions (revision, operation) VALUES (next, op);
-	PERFORM pg_notify('cardea_revision', next::text);
-	RETURN next;
+	UPDATE cluster SET revision = revision + 1 RETURNING revision INTO taken;
+	UPDATE changes SET revision = taken WHERE revision = mine;
+	INSERT INTO revisions (revision, operation) VALUES (taken, op);
+	PERFORM pg_notify('cardea_revision', taken::text);
+	RETURN taken;
+END $$;
+
+-- What became of an operation whose commit answer was lost: the revision (the current one when it changed nothing), or null
+-- when it was not committed, which from then on it never will be: its id is taken. Waits for a writer that is still at work.
+CREATE FUNCTION cardea_settle(op uuid) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+	found_revision bigint;
+BEGIN
+	INSERT INTO revisions (revision, operation, refused) VALUES (-txid_current(), op, true)
+	ON CONFLICT (operation) DO NOTHING;
+	SELECT revision INTO found_revision FROM revisions WHERE operation = op AND NOT refused;
+	IF found_revision < 0 THEN
+		SELECT revision INTO found_revision FROM cluster;
+	END IF;
+	RETURN found_revision;
 END $$;
 
 -- A transaction that forgot to take its revision (an operator's SQL by hand) gets one at commit.
@@ -77,6 +98,38 @@ BEGIN
 	IF ok IS NOT TRUE THEN
 		RAISE EXCEPTION '%', what USING ERRCODE = state;
 	END IF;
+END $$;
+
+-- Forgets removals that are older than an hour and operations that are older than a day; up to 10,000 of each, so that no call
+-- takes long. One control plane at a time. True: there may be more.
+CREATE FUNCTION cardea_compact() RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+	old bigint;
+	highest bigint;
+	forgotten bigint;
+	pruned bigint;
+BEGIN
+	IF NOT pg_try_advisory_xact_lock(hashtext('cardea_compact')) THEN
+		RETURN false;
+	END IF;
+	DELETE FROM revisions WHERE revision IN (
+		SELECT revision FROM revisions WHERE at < now() - interval '1 day' ORDER BY at LIMIT 10000);
+	GET DIAGNOSTICS pruned = ROW_COUNT;
+	SELECT max(revision) INTO old FROM revisions WHERE at < now() - interval '1 hour';
+	-- No write for a day: everything that is there is old.
+	IF old IS NULL AND NOT EXISTS (SELECT 1 FROM revisions) THEN
+		SELECT revision INTO old FROM cluster;
+	END IF;
+	WITH gone AS (
+		DELETE FROM changes c USING (
+			SELECT kind, id FROM changes WHERE removed AND revision BETWEEN 1 AND old ORDER BY revision LIMIT 10000) d
+		WHERE c.kind = d.kind AND c.id = d.id AND c.removed AND c.revision BETWEEN 1 AND old
+		RETURNING c.revision)
+	SELECT count(*), max(revision) INTO forgotten, highest FROM gone;
+	IF forgotten > 0 THEN
+		UPDATE cluster SET floor = greatest(floor, highest);
+	END IF;
+	RETURN forgotten = 10000 OR pruned = 10000;
 END $$;
 
 CREATE TABLE certificates (

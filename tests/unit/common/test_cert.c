@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "common/pki/key.h"
+#include "tests/unit/lib/oom.h"
 
 enum { NOW = 1790000000, DAY = 24 * 3600 };
 
@@ -352,6 +353,35 @@ static void test_made_chain_verifies(void **state)
 	X509_STORE_free(store);
 }
 
+struct texts {
+	struct str cert, key;
+};
+
+static void load_pair(void *arg)
+{
+	const struct texts *t = arg;
+	struct cert_pair pair;
+	struct err e = ERR_INIT;
+
+	if (cert_pair_from_pem(&pair, t->cert, t->key, &e) == 0)
+		cert_pair_free(&pair);
+	if (cert_pair_unpack(&pair, t->cert, t->key, &e) == 0)
+		cert_pair_free(&pair);
+}
+
+static void test_out_of_memory(void **state)
+{
+	struct fixture *f = *state;
+	struct buf pem = BUF_INIT;
+	struct texts texts;
+
+	write_piece(f, 'l', &pem);
+	write_piece(f, 'c', &pem);
+	texts = (struct texts){buf_str(&pem), buf_str(&f->key_pem)};
+	assert_true(oom_each(load_pair, &texts) >= 5);
+	buf_deinit(&pem);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -359,6 +389,7 @@ int main(void)
 		cmocka_unit_test(test_chains),	      cmocka_unit_test(test_same_name_other_issuer),
 		cmocka_unit_test(test_pair_content),  cmocka_unit_test(test_torn_key),
 		cmocka_unit_test(test_leaf_from_pem), cmocka_unit_test(test_made_chain_verifies),
+		cmocka_unit_test(test_out_of_memory),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "common/net/addr.h"
+#include "tests/unit/lib/oom.h"
 
 struct target {
 	char *name, *password, *path;
@@ -308,13 +309,36 @@ static void test_print(void **state)
 	free(text);
 }
 
+static void load_some(void *arg)
+{
+	struct target t = {.name = NULL};
+	struct err e = ERR_INIT;
+
+	if (conf_load(keys, array_len(keys), &t, arg, &e) == 0)
+		conf_free(keys, array_len(keys), &t);
+	assert_null(t.name);
+	assert_null(t.password);
+}
+
+static void test_out_of_memory(void **state)
+{
+	char path[] = "/tmp/cardea-conf-XXXXXX";
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_int_equal(write(fd, "name = a\npg_password = b\n", 25), 25);
+	close(fd);
+	assert_true(oom_each(load_some, path) > 4);
+	unlink(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults), cmocka_unit_test(test_good),
 		cmocka_unit_test(test_bad),	 cmocka_unit_test(test_environment),
 		cmocka_unit_test(test_files),	 cmocka_unit_test(test_bad_default),
-		cmocka_unit_test(test_print),
+		cmocka_unit_test(test_print),	 cmocka_unit_test(test_out_of_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

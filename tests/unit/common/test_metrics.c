@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/lib/oom.h"
+
 static void expect(struct metrics *m, const char *want)
 {
 	struct buf out = BUF_INIT;
@@ -284,6 +286,30 @@ static void test_threads(void **state)
 	metrics_free(m);
 }
 
+static void build_and_render(void *arg)
+{
+	static const char *const labels[] = {"host", NULL};
+	const char *const values[] = {"a"};
+	struct metrics *m = metrics_create();
+	struct metric_family *f;
+	struct buf out = BUF_INIT;
+
+	(void)arg;
+	if (!m)
+		return;
+	f = metrics_family(m, METRIC_HISTOGRAM, "t", "T.", labels, thread_bounds, 1);
+	if (f && metrics_series(f, values))
+		(void)!metrics_render(m, &out, NULL);
+	buf_deinit(&out);
+	metrics_free(m);
+}
+
+static void test_out_of_memory(void **state)
+{
+	(void)state;
+	assert_true(oom_each(build_and_render, NULL) > 5);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -292,6 +318,7 @@ int main(void)
 		cmocka_unit_test(test_histogram),     cmocka_unit_test(test_histogram_not_a_number),
 		cmocka_unit_test(test_series_limit),  cmocka_unit_test(test_hooks),
 		cmocka_unit_test(test_buffer_limit),  cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_out_of_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/lib/oom.h"
+
 #define BEGIN(l) "-----BEGIN " l "-----\n"
 #define END(l) "-----END " l "-----\n"
 #define BLOCK(l, body) BEGIN(l) body "\n" END(l)
@@ -199,12 +201,31 @@ static void test_round_trip(void **state)
 	}
 }
 
+static void write_and_parse(void *arg)
+{
+	struct buf text = BUF_INIT;
+	struct pem_blocks b;
+
+	(void)arg;
+	if (pem_write(&text, "PRIVATE KEY", STR("some bytes"), NULL) == 0 &&
+	    pem_parse(&b, buf_str(&text), NULL) == 0)
+		pem_free(&b);
+	buf_deinit(&text);
+}
+
+static void test_out_of_memory(void **state)
+{
+	(void)state;
+	assert_true(oom_each(write_and_parse, NULL) >= 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_good),	      cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_limits),	      cmocka_unit_test(test_nul_bytes),
 		cmocka_unit_test(test_secret_blocks), cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_out_of_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/lib/oom.h"
+
 #define HEX0 "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
 #define HEX1 "f0f1f2f3f4f5f6f7f8f9fafbfcfdfeffe0e1e2e3e4e5e6e7e8e9eaebecedeeef"
 
@@ -194,12 +196,33 @@ static void test_damage(void **state)
 	keyring_free(k);
 }
 
+static void seal_and_open(void *arg)
+{
+	struct keyring *k = NULL;
+	struct buf sealed = BUF_INIT, out = BUF_INIT;
+
+	(void)arg;
+	if (keyring_from_text(&k, STR("1 " HEX0), NULL) == 0 &&
+	    seal(k, STR("x"), STR("secret"), &sealed, NULL) == 0)
+		(void)!unseal(k, STR("x"), buf_str(&sealed), &out, NULL);
+	buf_deinit(&sealed);
+	buf_deinit(&out);
+	keyring_free(k);
+}
+
+static void test_out_of_memory(void **state)
+{
+	(void)state;
+	assert_true(oom_each(seal_and_open, NULL) >= 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_keyring_text), cmocka_unit_test(test_file_modes),
-		cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_appends),
-		cmocka_unit_test(test_rotation),     cmocka_unit_test(test_damage),
+		cmocka_unit_test(test_keyring_text),  cmocka_unit_test(test_file_modes),
+		cmocka_unit_test(test_round_trip),    cmocka_unit_test(test_appends),
+		cmocka_unit_test(test_rotation),      cmocka_unit_test(test_damage),
+		cmocka_unit_test(test_out_of_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,164 @@
+/* certificates: one or two pairs of chain and key, and the names they are served for
+ * (kong-admin-api.md 2.1). PEM text is kept byte for byte. */
+#include "common/pki/cert.h"
+#include "common/pki/key.h"
+#include "control-plane/model/entity.h"
+#include "control-plane/model/host.h"
+
+static struct str text_of(const json_t *value)
+{
+	return (struct str){json_string_value(value), json_string_length(value)};
+}
+
+static struct str member(const json_t *entity, const char *name)
+{
+	return text_of(json_object_get(entity, name));
+}
+
+static int check_cert(const json_t *value, struct err *e)
+{
+	X509 *leaf = NULL;
+
+	if (cert_leaf_from_pem(&leaf, text_of(value), e) < 0)
+		return -1;
+	X509_free(leaf);
+	return 0;
+}
+
+static int check_key(const json_t *value, struct err *e)
+{
+	EVP_PKEY *key = NULL;
+
+	if (key_from_pem(&key, text_of(value), e) < 0)
+		return -1;
+	EVP_PKEY_free(key);
+	return 0;
+}
+
+static int check_snis(const json_t *value, struct err *e)
+{
+	json_t *seen = json_object();
+	const json_t *item;
+	int rc = seen ? 0 : err_memory(e, "checking snis");
+	size_t i;
+
+	json_array_foreach(value, i, item)
+	{
+		char lower[256];
+		struct str name = text_of(item);
+
+		/* The element's check keeps names below 254 bytes. */
+		for (size_t k = 0; k < name.len && k < sizeof(lower); k++)
+			lower[k] = ascii_lower(name.ptr[k]);
+		if (rc == 0 && json_object_getn(seen, lower, name.len))
+			rc = err_set(e, ERR_INVALID, "%s is duplicated", name.ptr);
+		if (rc < 0)
+			break;
+		if (json_object_setn_new(seen, lower, name.len, json_true()) < 0)
+			rc = err_memory(e, "checking snis");
+	}
+	json_decref(seen);
+	return rc;
+}
+
+static const struct field sni_elements = {
+	.name = "sni",
+	.type = FIELD_STRING,
+	.flags = FIELD_REQUIRED,
+	.check = host_check_wildcard,
+};
+
+static const struct field fields[] = {
+	{
+		.name = "cert",
+		.type = FIELD_STRING,
+		.flags = FIELD_REQUIRED,
+		.check = check_cert,
+	},
+	{
+		.name = "key",
+		.type = FIELD_STRING,
+		.flags = FIELD_REQUIRED | FIELD_SECRET,
+		.check = check_key,
+	},
+	{.name = "cert_alt", .type = FIELD_STRING, .check = check_cert},
+	{.name = "key_alt", .type = FIELD_STRING, .flags = FIELD_SECRET, .check = check_key},
+	{
+		.name = "snis",
+		.type = FIELD_ARRAY,
+		.flags = FIELD_TRANSIENT,
+		.elements = &sni_elements,
+		.check = check_snis,
+	},
+};
+
+/* The pair's key must be the leaf's; then whatever else a data plane would refuse (chain order,
+ * weak keys) is refused here, where somebody can mend it. */
+static void check_pair(const json_t *entity, const char *cert, const char *key,
+		       const char *mismatch, struct violations *v)
+{
+	struct err e = ERR_INIT;
+	struct cert_pair *pair;
+	EVP_PKEY *private = NULL;
+	X509 *leaf = NULL;
+
+	if (cert_leaf_from_pem(&leaf, member(entity, cert), &e) < 0 ||
+	    key_from_pem(&private, member(entity, key), &e) < 0)
+		violations_add(v, cert, "%s", e.message);
+	else if (!cert_matches_key(leaf, private))
+		violations_add_entity(v, "%s", mismatch);
+	X509_free(leaf);
+	EVP_PKEY_free(private);
+	if (violations_any(v))
+		return;
+	pair = calloc(1, sizeof(*pair));
+	if (!pair) {
+		v->no_memory = true;
+		return;
+	}
+	if (cert_pair_from_pem(pair, member(entity, cert), member(entity, key), &e) < 0)
+		violations_add(v, cert, "%s", e.message);
+	else
+		cert_pair_free(pair);
+	free(pair);
+}
+
+/* Two certificates of one key type: a client could never get the second. */
+static void check_types(const json_t *entity, struct violations *v)
+{
+	X509 *first = NULL, *second = NULL;
+
+	if (cert_leaf_from_pem(&first, member(entity, "cert"), NULL) == 0 &&
+	    cert_leaf_from_pem(&second, member(entity, "cert_alt"), NULL) == 0 &&
+	    strcmp(cert_key_algorithm(first), cert_key_algorithm(second)) == 0)
+		violations_add_entity(
+			v, "certificate and alternative certificate need to have different type "
+			   "(e.g. RSA and ECDSA), the provided certificates were both of the same "
+			   "type");
+	X509_free(first);
+	X509_free(second);
+}
+
+static void check(const json_t *entity, struct violations *v)
+{
+	bool cert_alt = member(entity, "cert_alt").ptr;
+	bool key_alt = member(entity, "key_alt").ptr;
+
+	if (cert_alt != key_alt)
+		violations_add_entity(v, "all or none of these fields must be set: 'cert_alt', "
+					 "'key_alt'");
+	check_pair(entity, "cert", "key", "certificate does not match key", v);
+	if (!cert_alt || !key_alt)
+		return;
+	check_pair(entity, "cert_alt", "key_alt", "alternative certificate does not match key", v);
+	check_types(entity, v);
+}
+
+const struct entity entity_certificates = {
+	.name = "certificates",
+	.singular = "certificate",
+	.fields = fields,
+	.field_count = array_len(fields),
+	.check = check,
+	.has_tags = true,
+};

@@ -1,0 +1,228 @@
+/* The registry, and whole entities: create, merge, show. */
+#include "control-plane/model/entity.h"
+
+#include "common/core/codec.h"
+#include "control-plane/model/validate.h"
+
+static int check_tag(const json_t *value, struct err *e);
+
+static const struct field tag_elements = {
+	.name = "tag",
+	.type = FIELD_STRING,
+	.flags = FIELD_REQUIRED,
+	.check = check_tag,
+};
+
+/* tags is last: an entity without tags has one less. */
+static const struct field common_fields[] = {
+	{.name = "id", .type = FIELD_UUID, .flags = FIELD_AUTO | FIELD_UNIQUE},
+	{.name = "created_at", .type = FIELD_TIMESTAMP, .flags = FIELD_AUTO},
+	{.name = "updated_at", .type = FIELD_TIMESTAMP, .flags = FIELD_AUTO},
+	{.name = "tags", .type = FIELD_SET, .elements = &tag_elements},
+};
+
+/* References before referrers. */
+static const struct entity *const entities[] = {
+	&entity_certificates,
+	&entity_snis,
+	&entity_acme_challenges,
+	&entity_ticket_secrets,
+};
+
+const struct entity *entity_at(size_t i)
+{
+	return i < array_len(entities) ? entities[i] : NULL;
+}
+
+const struct entity *entity_find(struct str name)
+{
+	for (size_t i = 0; i < array_len(entities); i++)
+		if (str_eq(str_from(entities[i]->name), name))
+			return entities[i];
+	return NULL;
+}
+
+const struct field *entity_field_at(const struct entity *t, size_t i)
+{
+	size_t common = array_len(common_fields) - (t->has_tags ? 0 : 1);
+
+	if (i < common)
+		return &common_fields[i];
+	return i - common < t->field_count ? &t->fields[i - common] : NULL;
+}
+
+const struct field *entity_field(const struct entity *t, struct str name)
+{
+	const struct field *f;
+
+	for (size_t i = 0; (f = entity_field_at(t, i)); i++)
+		if (str_eq(str_from(f->name), name))
+			return f;
+	return NULL;
+}
+
+/* Printable ASCII except the separators of the tags filter; bytes above it are UTF-8, because
+ * jansson took them (kong-admin-api.md 1.8). */
+static int check_tag(const json_t *value, struct err *e)
+{
+	const char *text = json_string_value(value);
+
+	for (const char *c = text; *c; c++)
+		if ((unsigned char)*c < 0x20 || *c == 0x7f || *c == ',' || *c == '/')
+			return err_set(e, ERR_INVALID,
+				       "invalid tag '%s': expected printable ascii (except `,` and "
+				       "`/`) or valid utf-8 sequences",
+				       text);
+	return 0;
+}
+
+/* What an AUTO field holds when it was not given. */
+static json_t *auto_value(const struct field *f, int64_t now, struct violations *v)
+{
+	char id[UUID_TEXT_SIZE];
+	json_t *value = NULL;
+
+	if (f->type == FIELD_TIMESTAMP)
+		value = json_integer(now);
+	else if (uuid_make(id, NULL) == 0)
+		value = json_string(id);
+	if (!value)
+		v->no_memory = true;
+	return value;
+}
+
+static bool is_updated_at(const struct field *f)
+{
+	return strcmp(f->name, "updated_at") == 0;
+}
+
+static json_t *build_field(const struct field *f, const json_t *input, int64_t now,
+			   struct violations *v)
+{
+	const json_t *given = json_object_get(input, f->name);
+	struct path p = {.count = 0};
+
+	/* updated_at is always made and never looked at (kong-admin-api.md 1.5). */
+	if (is_updated_at(f) || ((f->flags & FIELD_AUTO) && (!given || json_is_null(given))))
+		return auto_value(f, now, v);
+	path_push(&p, (struct step){str_from(f->name), 0});
+	return field_normalise(f, given, &p, v);
+}
+
+static void refuse_unknown(const struct entity *t, const json_t *input, struct violations *v)
+{
+	json_t *o = (json_t *)(uintptr_t)input;
+
+	for (void *it = json_object_iter(o); it; it = json_object_iter_next(o, it)) {
+		struct path p = {.count = 0};
+		struct str name = str_from(json_object_iter_key(it));
+
+		if (entity_field(t, name))
+			continue;
+		path_push(&p, (struct step){name, 0});
+		violations_add_at(v, &p, "unknown field");
+	}
+}
+
+/* All fields of t out of input, checked. */
+static json_t *build(const struct entity *t, const json_t *input, int64_t now, struct violations *v)
+{
+	json_t *out = json_object();
+	const struct field *f;
+
+	if (!out) {
+		v->no_memory = true;
+		return NULL;
+	}
+	for (size_t i = 0; (f = entity_field_at(t, i)); i++) {
+		json_t *value = build_field(f, input, now, v);
+
+		if (value && json_object_set_new(out, f->name, value) < 0)
+			v->no_memory = true;
+	}
+	refuse_unknown(t, input, v);
+	if (!violations_any(v) && t->check)
+		t->check(out, v);
+	if (!violations_any(v))
+		return out;
+	json_decref(out);
+	return NULL;
+}
+
+json_t *entity_create(const struct entity *t, const json_t *input, int64_t now,
+		      struct violations *v)
+{
+	return build(t, input, now, v);
+}
+
+/* Records merge at any depth; every other value of patch takes the place of the old one. New
+ * reference. */
+static json_t *merge_value(const struct field *f, json_t *old, json_t *patch)
+{
+	const char *key;
+	json_t *merged, *value;
+
+	if (f->type != FIELD_RECORD || !json_is_object(old) || !json_is_object(patch))
+		return json_incref(patch);
+	merged = json_copy(old);
+	json_object_foreach(patch, key, value)
+	{
+		const struct field *inner = NULL;
+
+		for (size_t i = 0; i < f->field_count; i++)
+			if (strcmp(f->fields[i].name, key) == 0)
+				inner = &f->fields[i];
+		if (inner)
+			value = merge_value(inner, json_object_get(old, key), value);
+		else
+			json_incref(value);
+		json_object_set_new(merged, key, value);
+	}
+	return merged;
+}
+
+json_t *entity_merge(const struct entity *t, const json_t *old, const json_t *patch, int64_t now,
+		     struct violations *v)
+{
+	json_t *merged = json_copy((json_t *)(uintptr_t)patch);
+	const struct field *f;
+	json_t *out;
+
+	if (!merged) {
+		v->no_memory = true;
+		return NULL;
+	}
+	for (size_t i = 0; (f = entity_field_at(t, i)); i++) {
+		json_t *before = json_object_get(old, f->name);
+		json_t *given = json_object_get(patch, f->name);
+
+		/* The id in a PATCH body is skipped (kong-admin-api.md 1.5). */
+		if (strcmp(f->name, "id") == 0)
+			given = NULL;
+		if (given && before)
+			json_object_set_new(merged, f->name, merge_value(f, before, given));
+		else if (before)
+			json_object_set(merged, f->name, before);
+	}
+	out = build(t, merged, now, v);
+	json_decref(merged);
+	return out;
+}
+
+json_t *entity_show(const struct entity *t, const json_t *stored, bool show_secrets)
+{
+	json_t *out = json_object();
+	const struct field *f;
+
+	for (size_t i = 0; out && (f = entity_field_at(t, i)); i++) {
+		json_t *value = json_object_get(stored, f->name);
+
+		if (!value || ((f->flags & FIELD_SECRET) && !show_secrets))
+			value = json_null();
+		if (json_object_set(out, f->name, value) < 0) {
+			json_decref(out);
+			return NULL;
+		}
+	}
+	return out;
+}
