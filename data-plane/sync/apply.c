@@ -1,0 +1,279 @@
+#include "data-plane/sync/apply.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/core/log.h"
+#include "common/pki/cert.h"
+#include "data-plane/sync/cache.h"
+#include "data-plane/sync/decode.h"
+#include "data-plane/tables/tables.h"
+
+struct apply {
+	struct tables *tables;
+	struct cache *cache;
+	char epoch[EPOCH_MAX + 1]; /* held */
+	uint64_t revision;	   /* held */
+	char snapshot_epoch[EPOCH_MAX + 1];
+	uint64_t snapshot_revision;
+	bool open;     /* something was staged, or a snapshot began */
+	bool snapshot; /* what is staged replaces everything */
+	bool refused;  /* a change was refused: only a rollback may follow */
+	bool loading;  /* from the cache: was checked before it was written */
+};
+
+struct apply *apply_create(struct tables *t, struct cache *c)
+{
+	struct apply *a = calloc(1, sizeof(*a));
+
+	if (a) {
+		a->tables = t;
+		a->cache = c;
+	}
+	return a;
+}
+
+void apply_free(struct apply *a)
+{
+	if (!a)
+		return;
+	if (a->open)
+		apply_rollback(a);
+	free(a);
+}
+
+const char *apply_epoch(const struct apply *a)
+{
+	return a->epoch;
+}
+
+uint64_t apply_revision(const struct apply *a)
+{
+	return a->revision;
+}
+
+static bool caching(const struct apply *a)
+{
+	return a->cache && !a->loading;
+}
+
+int apply_begin_snapshot(struct apply *a, struct str epoch, uint64_t revision, struct err *e)
+{
+	if (epoch.len == 0 || epoch.len > EPOCH_MAX || memchr(epoch.ptr, '\0', epoch.len))
+		return err_set(e, ERR_INVALID, "epoch must have 1 to %d bytes", EPOCH_MAX);
+	if (a->open)
+		apply_rollback(a);
+	memcpy(a->snapshot_epoch, epoch.ptr, epoch.len);
+	a->snapshot_epoch[epoch.len] = '\0';
+	a->snapshot_revision = revision;
+	a->open = true;
+	a->snapshot = true;
+	tables_begin(a->tables, true);
+	if (caching(a))
+		cache_begin_snapshot(a->cache, epoch);
+	return 0;
+}
+
+/* --- one change --- */
+
+static int put_certificate(struct apply *a, const struct change *c, struct err *e)
+{
+	struct cert_source pairs[CHANGE_PAIRS_MAX];
+
+	if (c->u.certificate.count > CHANGE_PAIRS_MAX)
+		return err_set(e, ERR_INVALID, "more than %d key pairs", CHANGE_PAIRS_MAX);
+	for (size_t i = 0; i < c->u.certificate.count; i++) {
+		const struct change_pair *p = &c->u.certificate.pairs[i];
+
+		pairs[i] = (struct cert_source){p->leaf, p->chain, p->chain_count, p->key};
+		if (!a->loading &&
+		    cert_pair_check_der(p->leaf, p->chain, p->chain_count, p->key, e) != 0)
+			return -1;
+	}
+	return certs_put(&a->tables->certs, &a->tables->txn, c->id, pairs, c->u.certificate.count,
+			 e);
+}
+
+static int put_sni(struct apply *a, const struct change *c, struct err *e)
+{
+	return certs_put_sni(&a->tables->certs, &a->tables->txn, c->id, c->u.sni.name,
+			     c->u.sni.certificate_id, e);
+}
+
+static int put_challenge(struct apply *a, const struct change *c, struct err *e)
+{
+	return challenges_put(&a->tables->challenges, &a->tables->txn, c->id, c->u.challenge.host,
+			      c->u.challenge.token, c->u.challenge.key_authorization, e);
+}
+
+static int put_ticket(struct apply *a, const struct change *c, struct err *e)
+{
+	return tickets_put(&a->tables->tickets, &a->tables->txn, c->id, c->u.ticket.secret,
+			   c->u.ticket.not_before, e);
+}
+
+static int remove_certificate(struct apply *a, const struct change *c, struct err *e)
+{
+	return certs_remove(&a->tables->certs, &a->tables->txn, c->id, e);
+}
+
+static int remove_sni(struct apply *a, const struct change *c, struct err *e)
+{
+	return certs_remove_sni(&a->tables->certs, &a->tables->txn, c->id, e);
+}
+
+static int remove_challenge(struct apply *a, const struct change *c, struct err *e)
+{
+	return challenges_remove(&a->tables->challenges, &a->tables->txn, c->id, e);
+}
+
+static int remove_ticket(struct apply *a, const struct change *c, struct err *e)
+{
+	return tickets_remove(&a->tables->tickets, &a->tables->txn, c->id, e);
+}
+
+typedef int change_fn(struct apply *a, const struct change *c, struct err *e);
+
+static const struct {
+	change_fn *put, *remove;
+} kinds[CHANGE_KINDS] = {
+	[CHANGE_CERTIFICATE] = {put_certificate, remove_certificate},
+	[CHANGE_SNI] = {put_sni, remove_sni},
+	[CHANGE_CHALLENGE] = {put_challenge, remove_challenge},
+	[CHANGE_TICKET_SECRET] = {put_ticket, remove_ticket},
+};
+
+int apply_change(struct apply *a, const struct change *c, struct err *e)
+{
+	if (a->refused)
+		return err_set(e, ERR_INVALID, "an earlier change of this revision was refused");
+	if ((unsigned)c->kind >= CHANGE_KINDS)
+		return err_set(e, ERR_INVALID, "entity of unknown kind %u", (unsigned)c->kind);
+	if (!a->open) {
+		a->open = true;
+		tables_begin(a->tables, false);
+	}
+	if ((c->removed ? kinds[c->kind].remove : kinds[c->kind].put)(a, c, e) != 0) {
+		a->refused = true;
+		return err_prefix(e, "%s", change_kind_name(c->kind));
+	}
+	if (caching(a))
+		cache_change(a->cache, c->encoded);
+	return 0;
+}
+
+/* --- the end of a revision --- */
+
+static const char *const culprit_names[] = {
+	[TABLES_NONE] = "",
+	[TABLES_CERTIFICATE] = "certificates",
+	[TABLES_SNI] = "snis",
+	[TABLES_CHALLENGE] = "acme_challenges",
+	[TABLES_TICKET] = "ticket_secrets",
+};
+
+static int check_revision(const struct apply *a, struct str epoch, uint64_t revision, struct err *e)
+{
+	if (a->refused)
+		return err_set(e, ERR_INVALID, "a change of this revision was refused");
+	if (a->snapshot)
+		return str_eq(epoch, str_from(a->snapshot_epoch)) &&
+				       revision >= a->snapshot_revision
+			       ? 0
+			       : err_set(e, ERR_INVALID,
+					 "commit is not of the snapshot that began");
+	if (a->epoch[0] == '\0')
+		return err_set(e, ERR_INVALID, "a delta came before any snapshot");
+	if (!str_eq(epoch, str_from(a->epoch)))
+		return err_set(e, ERR_INVALID, "delta of epoch %.*s, %s is held", (int)epoch.len,
+			       epoch.ptr, a->epoch);
+	if (revision <= a->revision)
+		return err_set(e, ERR_INVALID, "revision %llu does not follow %llu",
+			       (unsigned long long)revision, (unsigned long long)a->revision);
+	return 0;
+}
+
+int apply_commit(struct apply *a, struct str epoch, uint64_t revision,
+		 struct apply_culprit *culprit, struct err *e)
+{
+	struct tables_culprit at = {.kind = TABLES_NONE};
+
+	if (culprit)
+		*culprit = (struct apply_culprit){.kind = ""};
+	if (epoch.len == 0 || epoch.len > EPOCH_MAX)
+		return err_set(e, ERR_INVALID, "epoch must have 1 to %d bytes", EPOCH_MAX);
+	if (check_revision(a, epoch, revision, e) != 0)
+		return -1;
+	if (!a->open)
+		tables_begin(a->tables, false);
+	if (tables_commit(a->tables, &at, e) != 0) {
+		a->refused = true;
+		if (culprit) {
+			culprit->kind = culprit_names[at.kind];
+			memcpy(culprit->id, at.id, sizeof(culprit->id));
+		}
+		return -1;
+	}
+	memcpy(a->epoch, epoch.ptr, epoch.len);
+	a->epoch[epoch.len] = '\0';
+	a->revision = revision;
+	a->open = false;
+	a->snapshot = false;
+	if (caching(a))
+		cache_commit(a->cache, revision);
+	return 0;
+}
+
+void apply_rollback(struct apply *a)
+{
+	tables_abort(a->tables);
+	if (caching(a))
+		cache_rollback(a->cache);
+	a->open = false;
+	a->snapshot = false;
+	a->refused = false;
+}
+
+/* --- the cache --- */
+
+static int load_begin(struct str epoch, void *arg, struct err *e)
+{
+	return apply_begin_snapshot(arg, epoch, 0, e);
+}
+
+static int load_change(struct str encoded, void *arg, struct err *e)
+{
+	struct plane_message m;
+	int rc;
+
+	if (plane_change_decode(&m, encoded, e) != 0)
+		return -1;
+	rc = apply_change(arg, &m.change, e);
+	plane_message_free(&m);
+	return rc;
+}
+
+static int load_commit(struct str epoch, uint64_t revision, void *arg, struct err *e)
+{
+	return apply_commit(arg, epoch, revision, NULL, e);
+}
+
+static void load_rollback(void *arg)
+{
+	apply_rollback(arg);
+}
+
+int apply_load(struct apply *a, struct err *e)
+{
+	const struct cache_loader l = {load_begin, load_change, load_commit, load_rollback, a};
+	int rc;
+
+	if (!a->cache)
+		return err_set(e, ERR_NOT_FOUND, "no cache is configured");
+	a->loading = true;
+	rc = cache_load(a->cache, &l, e);
+	if (a->open)
+		apply_rollback(a);
+	a->loading = false;
+	return rc;
+}
