@@ -20,12 +20,17 @@ struct dp_config {
 	int64_t workers;      /* 0: one per core */
 	uint64_t drain_timeout;
 	int64_t max_connections;
-	uint64_t cert_cache_size; /* parsed certificates kept per worker */
+	int64_t cert_cache_size; /* parsed certificates kept per worker */
 	int log_level, log_format;
 	char *node_labels; /* "zone=a,rack=b" */
 };
 
 extern const struct conf_key dp_config_keys[];
 extern const size_t dp_config_key_count;
+/* What no single key can say. Opens nothing. */
+int dp_config_check(const struct dp_config *c, struct err *e) must_check;
+/* Command line and configuration. Returns an exit code when there is nothing to run, else -1 and
+ * *config is filled; *file is what -c gave. */
+int dp_options(int argc, char **argv, struct dp_config *config, const char **file);
 
 #endif

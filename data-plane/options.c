@@ -1,0 +1,92 @@
+/* The command line of cardea-dp. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include <openssl/ssl.h>
+
+#include "common/net/tls.h"
+#include "data-plane/config.h"
+
+enum { EXIT_CONFIG = 2 };
+
+static void usage(FILE *out)
+{
+	fputs("usage: cardea-dp [-c FILE] [-t] [-V] [-h]\n"
+	      "  -c FILE  configuration (key = value lines; CARDEA_<KEY> in the environment wins)\n"
+	      "  -t       check the configuration, print it and exit\n"
+	      "  -V       print the version\n"
+	      "  -h       this help\n\n"
+	      "signals: TERM, INT, QUIT finish what runs within drain_timeout and stop; HUP reads\n"
+	      "log_level again\n\nkeys:\n",
+	      out);
+	for (size_t i = 0; i < dp_config_key_count; i++)
+		fprintf(out, "  %-22s %s%s%s%s\n", dp_config_keys[i].name, dp_config_keys[i].help,
+			dp_config_keys[i].fallback ? " (" : "",
+			dp_config_keys[i].fallback ? dp_config_keys[i].fallback : "",
+			dp_config_keys[i].fallback ? ")" : "");
+}
+
+static int read_options(int argc, char **argv, const char **file, bool *test)
+{
+	int option;
+
+	while ((option = getopt(argc, argv, "c:tVh")) != -1) {
+		if (option == 'c') {
+			*file = optarg;
+		} else if (option == 't') {
+			*test = true;
+		} else if (option == 'V') {
+			printf("cardea-dp %s\n", CARDEA_VERSION);
+			return 0;
+		} else {
+			usage(option == 'h' ? stdout : stderr);
+			return option == 'h' ? 0 : EXIT_CONFIG;
+		}
+	}
+	if (optind < argc) {
+		usage(stderr);
+		return EXIT_CONFIG;
+	}
+	return -1;
+}
+
+/* The default certificate is the only PEM that a data plane reads. */
+static int check_default_certificate(const struct dp_config *c, struct err *e)
+{
+	const struct tls_options o = {
+		.server = true, .cert_file = c->ssl_cert, .key_file = c->ssl_cert_key};
+	SSL_CTX *ctx;
+
+	if (!c->ssl_cert)
+		return 0;
+	if (tls_context(&ctx, &o, e) != 0)
+		return err_prefix(e, "ssl_cert");
+	SSL_CTX_free(ctx);
+	return 0;
+}
+
+int dp_options(int argc, char **argv, struct dp_config *config, const char **file)
+{
+	struct err e = ERR_INIT;
+	bool test = false;
+	int rc;
+
+	*file = NULL;
+	rc = read_options(argc, argv, file, &test);
+	if (rc >= 0)
+		return rc;
+	if (conf_load(dp_config_keys, dp_config_key_count, config, *file, &e) != 0) {
+		fprintf(stderr, "cardea-dp: %s\n", e.message);
+		return EXIT_CONFIG;
+	}
+	if (dp_config_check(config, &e) != 0 || check_default_certificate(config, &e) != 0) {
+		fprintf(stderr, "cardea-dp: %s\n", e.message);
+		conf_free(dp_config_keys, dp_config_key_count, config);
+		return EXIT_CONFIG;
+	}
+	if (!test)
+		return -1;
+	conf_print(dp_config_keys, dp_config_key_count, config, stdout);
+	conf_free(dp_config_keys, dp_config_key_count, config);
+	return 0;
+}

@@ -1,0 +1,32 @@
+/* The status listener: /status, /status/ready, /metrics. owner: the daemon, thread: sync. */
+#ifndef CARDEA_DP_STATUS_H
+#define CARDEA_DP_STATUS_H
+
+#include "common/metrics/metrics.h"
+#include "common/net/addr.h"
+#include "common/net/loop.h"
+
+struct status;
+
+/* What is true now; strings live during the call that asked. */
+struct status_facts {
+	const char *node_id, *epoch;
+	const char *not_ready; /* why; NULL: ready */
+	const char *problem;   /* of the stream; "" when there is one */
+	uint64_t revision, stale_seconds, connections, certificates, names;
+	bool connected;
+};
+
+struct status_conf {
+	struct listen_list listen;
+	struct metrics *metrics;
+	void (*facts)(struct status_facts *out, void *arg);
+	void *arg;
+};
+
+int status_start(struct status **out, struct loop *l, const struct status_conf *c,
+		 struct err *e) must_check;
+/* Closes listeners and connections, frees; closed is called later. */
+void status_close(struct status *s, void (*closed)(void *arg), void *arg);
+
+#endif

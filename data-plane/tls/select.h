@@ -1,0 +1,39 @@
+/* From a ClientHello to a certificate (reliability-goals TLS-05 to TLS-07): runs in OpenSSL's
+ * ClientHello callback, before a session ticket is looked at.
+ *
+ *     no server_name ─────────────▶ default certificate, or alert unrecognized_name
+ *     malformed, two names ───────▶ alert decode_error
+ *     not a host name, unknown ───▶ default certificate, or alert unrecognized_name
+ *     known ──────────────────────▶ its leafs, keys and chains are put on the SSL
+ *
+ * The session id context is made of the name, so that a ticket of one name never opens another.
+ * owner and thread: the worker.
+ */
+#ifndef CARDEA_TLS_SELECT_H
+#define CARDEA_TLS_SELECT_H
+
+#include <openssl/ssl.h>
+
+#include "common/core/err.h"
+#include "data-plane/tables/tables.h"
+#include "data-plane/tls/parsed.h"
+
+enum select_result {
+	SELECT_FOUND,
+	SELECT_DEFAULT,
+	SELECT_UNKNOWN,	  /* alert unrecognized_name */
+	SELECT_MALFORMED, /* alert decode_error */
+	SELECT_FAILED,	  /* alert internal_error; logged */
+	SELECT_RESULTS,
+};
+
+/* The name in a server_name extension's content (RFC 6066 section 3). SELECT_FOUND: *name points
+ * into it. SELECT_MALFORMED otherwise. Pure. */
+enum select_result select_server_name(struct str extension, struct str *name);
+
+/* Sets up ssl for the ClientHello that it is reading. has_default: its context has a certificate.
+ * *alert is set for results from SELECT_UNKNOWN on. */
+enum select_result select_certificate(SSL *ssl, const struct tables *t, struct parsed_cache *parsed,
+				      bool has_default, int *alert);
+
+#endif
