@@ -1,0 +1,243 @@
+/* The list of everything in wire form. */
+#include "control-plane/fleet/image.h"
+
+enum { KEY_MAX = 64 };
+
+static struct image_place *place_of(struct link *l)
+{
+	return container_of(l, struct image_place, link);
+}
+
+static struct image_item *item_of(struct link *l)
+{
+	return container_of(place_of(l), struct image_item, place);
+}
+
+/* Kind and id as one key of the map. */
+static struct str key_make(char out[KEY_MAX], const struct entity *t, const unsigned char id[16])
+{
+	size_t n = strlen(t->name);
+
+	if (n > KEY_MAX - 17)
+		n = KEY_MAX - 17;
+	memcpy(out, t->name, n);
+	out[n] = '/';
+	memcpy(out + n + 1, id, 16);
+	return (struct str){out, n + 17};
+}
+
+static void item_free(struct image_item *it)
+{
+	list_remove(&it->place.link);
+	list_remove(&it->dead);
+	encoded_free(it->bytes);
+	free(it);
+}
+
+void image_init(struct image *m)
+{
+	memset(m, 0, sizeof(*m));
+	map_init(&m->items);
+	list_init(&m->order);
+	list_init(&m->tombstones);
+}
+
+static void drop_all(struct image *m)
+{
+	size_t pos = 0;
+	void *value;
+
+	while (map_next(&m->items, &pos, NULL, &value))
+		item_free(value);
+	map_deinit(&m->items);
+	assert(list_empty(&m->order));
+}
+
+void image_deinit(struct image *m)
+{
+	drop_all(m);
+}
+
+void image_reset(struct image *m, const char *epoch)
+{
+	drop_all(m);
+	image_init(m);
+	snprintf(m->epoch, sizeof(m->epoch), "%s", epoch);
+}
+
+/* To the end. A load may come in any order (its commit puts it in order); later changes come in
+ * order, and one that did not would count as the newest, so that no cursor misses it. */
+static void item_place(struct image *m, struct image_item *it, uint64_t revision)
+{
+	list_remove(&it->place.link);
+	list_remove(&it->dead);
+	it->revision = m->ready && revision < m->newest ? m->newest : revision;
+	m->newest = it->revision > m->newest ? it->revision : m->newest;
+	list_push(&m->order, &it->place.link);
+	if (it->removed)
+		list_push(&m->tombstones, &it->dead);
+}
+
+static struct image_item *item_add(struct image *m, const struct entity *t,
+				   const unsigned char id[16], struct err *e)
+{
+	struct image_item *it = calloc(1, sizeof(*it));
+	char key[KEY_MAX];
+
+	if (!it) {
+		(void)err_memory(e, "image");
+		return NULL;
+	}
+	list_init(&it->place.link);
+	list_init(&it->dead);
+	it->entity = t;
+	memcpy(it->id, id, sizeof(it->id));
+	it->removed = true;
+	if (map_put(&m->items, key_make(key, t, id), it, NULL, e)) {
+		free(it);
+		return NULL;
+	}
+	return it;
+}
+
+int image_put(struct image *m, const struct entity *t, const char *id, const json_t *row,
+	      uint64_t revision, struct err *e)
+{
+	unsigned char raw[16];
+	char key[KEY_MAX];
+	struct encoded *bytes;
+	struct image_item *it;
+
+	m->open = true;
+	if (!uuid_is(str_from(id)))
+		return err_set(e, ERR_INVALID, "%s: id is not a UUID", t->name);
+	uuid_bytes(str_from(id), raw);
+	if (encode_change(&bytes, t, raw, row, e))
+		return -1;
+	it = map_get(&m->items, key_make(key, t, raw));
+	if (!it)
+		it = item_add(m, t, raw, e);
+	if (!it) {
+		encoded_free(bytes);
+		return -1;
+	}
+	m->live += it->removed && row ? 1 : 0;
+	m->live -= !it->removed && !row ? 1 : 0;
+	encoded_free(it->bytes);
+	it->bytes = bytes;
+	it->removed = row == NULL;
+	item_place(m, it, revision);
+	return 0;
+}
+
+static int by_revision(const void *a, const void *b)
+{
+	const struct image_item *const *x = a;
+	const struct image_item *const *y = b;
+
+	return ((*x)->revision > (*y)->revision) - ((*x)->revision < (*y)->revision);
+}
+
+static bool in_order(struct image *m)
+{
+	uint64_t last = 0;
+
+	list_for_each(l, &m->order)
+	{
+		if (item_of(l)->revision < last)
+			return false;
+		last = item_of(l)->revision;
+	}
+	return true;
+}
+
+/* At the end of a load there are no cursors yet. Without memory for it the list is put in order in
+ * place, slowly. */
+static void put_in_order(struct image *m)
+{
+	struct image_item **all = calloc(m->items.count + 1, sizeof(struct image_item *));
+	size_t n = 0;
+
+	if (!all) {
+		list_for_each_safe(l, &m->order)
+		{
+			struct link *at = l->prev;
+			while (at != &m->order && item_of(at)->revision > item_of(l)->revision)
+				at = at->prev;
+			list_remove(l);
+			list_insert_after(at, l);
+		}
+		return;
+	}
+	list_for_each(l, &m->order) all[n++] = item_of(l);
+	qsort(all, n, sizeof(all[0]), by_revision);
+	list_init(&m->order);
+	for (size_t i = 0; i < n; i++)
+		list_push(&m->order, &all[i]->place.link);
+	free(all);
+}
+
+static void forget(struct image *m)
+{
+	char key[KEY_MAX];
+
+	while (!list_empty(&m->tombstones)) {
+		struct image_item *it = container_of(m->tombstones.next, struct image_item, dead);
+		if (it->revision > m->floor)
+			return;
+		(void)map_remove(&m->items, key_make(key, it->entity, it->id));
+		item_free(it);
+	}
+}
+
+void image_commit(struct image *m, uint64_t revision, uint64_t floor)
+{
+	if (!m->ready && !in_order(m))
+		put_in_order(m);
+	m->revision = revision;
+	m->floor = floor;
+	m->ready = true;
+	m->open = false;
+	forget(m);
+}
+
+void image_cursor_init(struct image_cursor *c)
+{
+	c->place.is_cursor = true;
+	list_init(&c->place.link);
+}
+
+void image_cursor_stop(struct image_cursor *c)
+{
+	list_remove(&c->place.link);
+}
+
+void image_cursor_first(struct image *m, struct image_cursor *c)
+{
+	list_remove(&c->place.link);
+	list_push_front(&m->order, &c->place.link);
+}
+
+void image_cursor_after(struct image *m, struct image_cursor *c, uint64_t held)
+{
+	struct link *at;
+
+	list_remove(&c->place.link);
+	at = m->order.prev;
+	while (at != &m->order && (place_of(at)->is_cursor || item_of(at)->revision > held))
+		at = at->prev;
+	list_insert_after(at, &c->place.link);
+}
+
+const struct image_item *image_cursor_next(struct image *m, struct image_cursor *c)
+{
+	struct link *at = c->place.link.next;
+
+	while (at != &m->order && place_of(at)->is_cursor)
+		at = at->next;
+	if (at == &m->order)
+		return NULL;
+	list_remove(&c->place.link);
+	list_insert_after(at, &c->place.link);
+	return item_of(at);
+}
