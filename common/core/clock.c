@@ -9,6 +9,7 @@ static struct {
 	bool on;
 	uint64_t mono_ns;
 	int64_t wall_ms;
+	uint64_t wall_rest_ns; /* below a millisecond */
 } fake;
 
 uint64_t clock_mono_ns(void)
@@ -36,12 +37,15 @@ void clock_fake(uint64_t mono_ns, int64_t wall_ms)
 	fake.on = true;
 	fake.mono_ns = mono_ns;
 	fake.wall_ms = wall_ms;
+	fake.wall_rest_ns = 0;
 }
 
 void clock_fake_advance(uint64_t ns)
 {
 	fake.mono_ns += ns;
-	fake.wall_ms += (int64_t)(ns / 1000000U);
+	fake.wall_rest_ns += ns;
+	fake.wall_ms += (int64_t)(fake.wall_rest_ns / 1000000U);
+	fake.wall_rest_ns %= 1000000U;
 }
 
 void clock_fake_end(void)

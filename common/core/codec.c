@@ -57,9 +57,17 @@ static int digit64(char c, const char *alphabet)
 	return c == alphabet[63] ? 63 : -1;
 }
 
+/* What was appended of a text that turned out wrong is taken back. */
+static void take_back(struct buf *out, size_t len)
+{
+	out->len = len;
+	out->data[len] = '\0';
+}
+
 /* in has no padding. */
 static int decode64(struct buf *out, struct str in, const char *alphabet, struct err *e)
 {
+	size_t before = out->len;
 	uint32_t bits = 0;
 	unsigned have = 0;
 
@@ -70,8 +78,10 @@ static int decode64(struct buf *out, struct str in, const char *alphabet, struct
 	for (size_t i = 0; i < in.len; i++) {
 		int d = digit64(in.ptr[i], alphabet);
 
-		if (d < 0)
+		if (d < 0) {
+			take_back(out, before);
 			return err_set(e, ERR_INVALID, "not a base64 character at offset %zu", i);
+		}
 		bits = bits << 6 | (uint32_t)d;
 		have += 6;
 		if (have >= 8) {
@@ -80,8 +90,10 @@ static int decode64(struct buf *out, struct str in, const char *alphabet, struct
 		}
 	}
 	out->data[out->len] = '\0';
-	if (bits & ((1U << have) - 1))
+	if (bits & ((1U << have) - 1)) {
+		take_back(out, before);
 		return err_set(e, ERR_INVALID, "base64 text ends with stray bits");
+	}
 	return 0;
 }
 
@@ -126,6 +138,8 @@ static int digit16(char c)
 
 int hex_decode(struct buf *out, struct str in, struct err *e)
 {
+	size_t before = out->len;
+
 	if (in.len % 2 != 0)
 		return err_set(e, ERR_INVALID, "hexadecimal text has an odd length");
 	if (buf_reserve(out, in.len / 2, e) < 0)
@@ -134,8 +148,10 @@ int hex_decode(struct buf *out, struct str in, struct err *e)
 		int high = digit16(in.ptr[i]);
 		int low = digit16(in.ptr[i + 1]);
 
-		if (high < 0 || low < 0)
+		if (high < 0 || low < 0) {
+			take_back(out, before);
 			return err_set(e, ERR_INVALID, "not a hexadecimal digit at offset %zu", i);
+		}
 		out->data[out->len++] = (char)(high << 4 | low);
 	}
 	out->data[out->len] = '\0';

@@ -90,7 +90,8 @@ int err_openssl(struct err *e, enum err_kind kind, const char *fmt, ...)
 {
 	va_list ap;
 	unsigned long code = ERR_peek_error();
-	const char *reason = ERR_reason_error_string(code);
+	const char *reason = ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code))
+						    : ERR_reason_error_string(code);
 
 	if (e) {
 		start(e, kind, (int)ERR_GET_REASON(code));

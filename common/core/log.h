@@ -55,7 +55,8 @@ bool log_enabled(enum log_level level);
 /* What the macros below call. */
 void log_event(enum log_level level, const char *event, const struct log_field *fields, size_t n);
 /* Formats what log_event would write, without the time stamp: for tests. Returns the length, at
- * most size - 1. */
+ * most size - 1 (size is at least 8). A value in quotes that does not fit is cut, other fields that
+ * do not fit are left out. */
 size_t log_format_line(char *out, size_t size, enum log_format format, enum log_level level,
 		       const char *event, const struct log_field *fields, size_t n);
 

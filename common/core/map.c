@@ -87,8 +87,8 @@ static struct map_entry *find(const struct map *m, struct str key, uint64_t hash
 
 		if (!e->key && !e->value)
 			return NULL;
-		if (e->key && e->hash == hash && e->len == key.len &&
-		    memcmp(e->key, key.ptr, key.len) == 0) /* not secret */
+		if (e->key && e->hash == hash &&
+		    str_eq((struct str){e->key, e->len}, key)) /* not secret */
 			return e;
 	}
 }

@@ -224,4 +224,6 @@ void buf_consume(struct buf *b, size_t n)
 		return;
 	memmove(b->data, b->data + n, b->len - n + 1);
 	b->len -= n;
+	if (b->secret)
+		OPENSSL_cleanse(b->data + b->len + 1, n);
 }
