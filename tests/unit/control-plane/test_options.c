@@ -1,4 +1,5 @@
-/* The configuration of cardea-cp: what is refused before anything starts, and the connection string. */
+/* The configuration of cardea-cp: what is refused before anything starts, and the connection
+ * string. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
