@@ -39,6 +39,8 @@ struct call_options {
 	void *arg;
 };
 
+/* Connects and sends the request head: POST with `te: trailers`, `content-type: application/grpc`
+ * and :authority of server_name and port. Failures of the network come as on_close, later. */
 int call_start(struct call **out, struct loop *l, const struct call_options *o,
 	       struct err *e) must_check;
 /* Queues a copy of bytes. false: over the high mark (256 KiB). */

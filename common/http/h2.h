@@ -100,6 +100,7 @@ struct h2_options {
 	void *arg;
 };
 
+/* now_ms: any clock that only goes forward. The peer's settings go out with the first h2_emit. */
 int h2_create(struct h2 **out, const struct h2_options *o, uint64_t now_ms,
 	      struct err *e) must_check;
 /* Open streams get no on_close. NULL is fine. */

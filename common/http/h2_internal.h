@@ -21,6 +21,7 @@ struct h2 {
 	const char *broken_by;
 };
 
+/* The open stream of this id, or NULL: unknown, refused or detached. */
 struct h2_stream *h2_find(struct h2 *h, int32_t id);
 /* Ends the connection with a GOAWAY of this code; h2_feed will return -1. */
 void h2_break(struct h2 *h, const char *reason, uint32_t code);

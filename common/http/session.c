@@ -440,6 +440,13 @@ void http_server_init(struct http_server *s, const struct http_handler *handler,
 	list_init(&s->spares);
 }
 
+/* H1-38 */
+#define PLAIN_HTTP_TEXT "This port speaks TLS: use https.\n"
+#define PLAIN_HTTP_REPLY                                                                           \
+	"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 33\r\n"           \
+	"Connection: close\r\n\r\n" PLAIN_HTTP_TEXT
+static_assert(sizeof(PLAIN_HTTP_TEXT) - 1 == 33, "Content-Length above");
+
 int http_server_accept(struct http_server *s, struct conn_options *o, struct err *e)
 {
 	if (s->draining || s->closed)
@@ -448,6 +455,7 @@ int http_server_accept(struct http_server *s, struct conn_options *o, struct err
 	o->arg = s;
 	o->write_high = SESSION_WRITE_HIGH;
 	o->group = &s->conns;
+	o->plain_http_reply = STR(PLAIN_HTTP_REPLY);
 	return 0;
 }
 

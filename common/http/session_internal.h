@@ -213,9 +213,12 @@ void exchange_reject(struct exchange *x, unsigned status, const char *reason,
 		     const struct err *why);
 void exchange_free(struct exchange *x);
 
+/* What a session does in state H1 and in H2. */
 extern const struct session_protocol session_h1;
 extern const struct session_protocol session_h2;
+/* Makes the state of the protocol; before session.protocol is set. */
 void session_h1_start(struct session *s);
+/* As session_h1_start; ERR_MEMORY. */
 int session_h2_start(struct session *s, struct err *e) must_check;
 
 #endif

@@ -25,10 +25,10 @@ static void finish(struct http_fixture *h, struct h2_client *c)
 static const struct {
 	const char *name, *method, *path;
 	struct http_field extra[3];
-	bool body; /* "hello" is sent */
+	unsigned body; /* "hello" is sent */
 	unsigned status;
 	const char *want;
-	uint32_t code; /* of the close */
+	unsigned long code; /* of the close */
 	const char *rejected;
 	bool unseen; /* the handler gets nothing of it */
 } rows[] = {
