@@ -50,8 +50,10 @@ static void out_consume(struct conn *c, size_t n)
 	c->out_len -= n;
 	while (n > 0) {
 		struct chunk *head = c->out_head;
-		size_t have = head->end - head->start;
+		size_t have;
 
+		assert(head);
+		have = head->end - head->start;
 		if (n < have) {
 			head->start += n;
 			return;

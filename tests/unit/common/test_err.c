@@ -124,21 +124,21 @@ static void test_prefix_of_full_message(void **state)
 static void test_kinds(void **state)
 {
 	static const struct {
-		enum err_kind kind;
 		const char *name;
+		enum err_kind kind;
 		bool temporary;
 	} rows[] = {
-		{ERR_NONE, "none", false},
-		{ERR_INVALID, "invalid", false},
-		{ERR_NOT_FOUND, "not_found", false},
-		{ERR_CONFLICT, "conflict", false},
-		{ERR_LIMIT, "limit", true},
-		{ERR_DENIED, "denied", false},
-		{ERR_UNAVAILABLE, "unavailable", true},
-		{ERR_TIMEOUT, "timeout", true},
-		{ERR_MEMORY, "memory", true},
-		{ERR_INTERNAL, "internal", false},
-		{(enum err_kind)(ERR_INTERNAL + 1), "unknown", false},
+		{"none", ERR_NONE, false},
+		{"invalid", ERR_INVALID, false},
+		{"not_found", ERR_NOT_FOUND, false},
+		{"conflict", ERR_CONFLICT, false},
+		{"limit", ERR_LIMIT, true},
+		{"denied", ERR_DENIED, false},
+		{"unavailable", ERR_UNAVAILABLE, true},
+		{"timeout", ERR_TIMEOUT, true},
+		{"memory", ERR_MEMORY, true},
+		{"internal", ERR_INTERNAL, false},
+		{"unknown", (enum err_kind)(ERR_INTERNAL + 1), false},
 	};
 
 	(void)state;

@@ -89,89 +89,71 @@ static int remove_files(void **state)
 	return rmdir(files.dir);
 }
 
+static const struct {
+	const char *name;
+	struct tls_options o;
+	const char *file; /* NULL: works; else the message names it */
+	const char *why;
+} file_rows[] = {
+	{"server", {.server = true, .cert_file = files.cert, .key_file = files.key}, NULL, ""},
+	{"server without certificate", {.server = true}, NULL, ""},
+	{"mutual",
+	 {.server = true,
+	  .cert_file = files.cert,
+	  .key_file = files.key,
+	  .ca_file = files.ca,
+	  .verify_peer = true},
+	 NULL,
+	 ""},
+	{"client", {.ca_file = files.ca, .verify_peer = true, .http2 = true}, NULL, ""},
+	{"client, system's CAs", {.verify_peer = true}, NULL, ""},
+	{"client, TLS 1.3 only", {.tls13_only = true}, NULL, ""},
+	{"no certificate file",
+	 {.server = true, .cert_file = files.missing, .key_file = files.key},
+	 files.missing,
+	 "No such file"},
+	{"no key file",
+	 {.server = true, .cert_file = files.cert, .key_file = files.missing},
+	 files.missing,
+	 "No such file"},
+	{"no CA file",
+	 {.verify_peer = true, .ca_file = files.missing},
+	 files.missing,
+	 "No such file"},
+	{"certificate without key", {.cert_file = files.cert}, files.cert, "without its key"},
+	{"key without certificate", {.key_file = files.key}, files.key, "without its certificate"},
+	{"garbage certificate",
+	 {.cert_file = files.garbage, .key_file = files.key},
+	 files.garbage,
+	 "no start line"},
+	{"garbage key", {.cert_file = files.cert, .key_file = files.garbage}, files.garbage, ""},
+	{"garbage CA", {.verify_peer = true, .ca_file = files.garbage}, files.garbage, ""},
+	{"key of another certificate",
+	 {.cert_file = files.cert, .key_file = files.other_key},
+	 files.other_key,
+	 "key values mismatch"},
+	{"encrypted key is not asked for on the terminal",
+	 {.cert_file = files.cert, .key_file = files.encrypted},
+	 files.encrypted,
+	 ""},
+	{"certificate as key", {.cert_file = files.cert, .key_file = files.cert}, files.cert, ""},
+	{"key as CA", {.server = true, .verify_peer = true, .ca_file = files.key}, files.key, ""},
+};
+
 static void test_files(void **state)
 {
-	const struct {
-		const char *name;
-		struct tls_options o;
-		const char *file; /* NULL: works; else the message names it */
-		const char *why;
-	} rows[] = {
-		{"server",
-		 {.server = true, .cert_file = files.cert, .key_file = files.key},
-		 NULL,
-		 ""},
-		{"server without certificate", {.server = true}, NULL, ""},
-		{"mutual",
-		 {.server = true,
-		  .cert_file = files.cert,
-		  .key_file = files.key,
-		  .ca_file = files.ca,
-		  .verify_peer = true},
-		 NULL,
-		 ""},
-		{"client", {.ca_file = files.ca, .verify_peer = true, .http2 = true}, NULL, ""},
-		{"client, system's CAs", {.verify_peer = true}, NULL, ""},
-		{"client, TLS 1.3 only", {.tls13_only = true}, NULL, ""},
-		{"no certificate file",
-		 {.server = true, .cert_file = files.missing, .key_file = files.key},
-		 files.missing,
-		 "No such file"},
-		{"no key file",
-		 {.server = true, .cert_file = files.cert, .key_file = files.missing},
-		 files.missing,
-		 "No such file"},
-		{"no CA file",
-		 {.verify_peer = true, .ca_file = files.missing},
-		 files.missing,
-		 "No such file"},
-		{"certificate without key",
-		 {.cert_file = files.cert},
-		 files.cert,
-		 "without its key"},
-		{"key without certificate",
-		 {.key_file = files.key},
-		 files.key,
-		 "without its certificate"},
-		{"garbage certificate",
-		 {.cert_file = files.garbage, .key_file = files.key},
-		 files.garbage,
-		 "no start line"},
-		{"garbage key",
-		 {.cert_file = files.cert, .key_file = files.garbage},
-		 files.garbage,
-		 ""},
-		{"garbage CA", {.verify_peer = true, .ca_file = files.garbage}, files.garbage, ""},
-		{"key of another certificate",
-		 {.cert_file = files.cert, .key_file = files.other_key},
-		 files.other_key,
-		 "key values mismatch"},
-		{"encrypted key is not asked for on the terminal",
-		 {.cert_file = files.cert, .key_file = files.encrypted},
-		 files.encrypted,
-		 ""},
-		{"certificate as key",
-		 {.cert_file = files.cert, .key_file = files.cert},
-		 files.cert,
-		 ""},
-		{"key as CA",
-		 {.server = true, .verify_peer = true, .ca_file = files.key},
-		 files.key,
-		 ""},
-	};
-
 	(void)state;
-	for (size_t i = 0; i < array_len(rows); i++) {
+	for (size_t i = 0; i < array_len(file_rows); i++) {
 		struct err e = ERR_INIT;
 		SSL_CTX *ctx = NULL;
-		int rc = tls_context(&ctx, &rows[i].o, &e);
+		int rc = tls_context(&ctx, &file_rows[i].o, &e);
 
-		if ((rc == 0) != (rows[i].file == NULL))
-			fail_msg("%s: %d %s", rows[i].name, rc, e.message);
-		if (rows[i].file &&
-		    (ctx || e.kind != ERR_INVALID || !strstr(e.message, rows[i].file) ||
-		     !strstr(e.message, rows[i].why)))
-			fail_msg("%s: \"%s\"", rows[i].name, e.message);
+		if ((rc == 0) != (file_rows[i].file == NULL))
+			fail_msg("%s: %d %s", file_rows[i].name, rc, e.message);
+		if (file_rows[i].file &&
+		    (ctx || e.kind != ERR_INVALID || !strstr(e.message, file_rows[i].file) ||
+		     !strstr(e.message, file_rows[i].why)))
+			fail_msg("%s: \"%s\"", file_rows[i].name, e.message);
 		SSL_CTX_free(ctx);
 	}
 }
@@ -207,40 +189,40 @@ static const char *alpn_of(SSL *ssl)
 /* What a client that is set up by hand gets from a server context of ours. */
 static const struct {
 	const char *name;
-	int max; /* highest version of the client; 0: any */
 	const char *ciphers;
 	const char *alpn; /* wire form */
+	int max;	  /* highest version of the client; 0: any */
 	bool server_http2;
 	bool server_13;
 	const char *want_alpn; /* NULL: handshake refused */
 	int want_version;
 } offers[] = {
-	{"TLS 1.3", 0, NULL, "", true, false, "", TLS1_3_VERSION},
-	{"TLS 1.2", TLS1_2_VERSION, NULL, "", true, false, "", TLS1_2_VERSION},
-	{"h2", 0, NULL, "\x02h2", true, false, "h2", TLS1_3_VERSION},
-	{"both", 0, NULL, "\x08http/1.1\x02h2", true, false, "h2", TLS1_3_VERSION},
-	{"both, server without", 0, NULL, "\x02h2\x08http/1.1", false, false, "http/1.1",
+	{"TLS 1.3", NULL, "", 0, true, false, "", TLS1_3_VERSION},
+	{"TLS 1.2", NULL, "", TLS1_2_VERSION, true, false, "", TLS1_2_VERSION},
+	{"h2", NULL, "\x02h2", 0, true, false, "h2", TLS1_3_VERSION},
+	{"both", NULL, "\x08http/1.1\x02h2", 0, true, false, "h2", TLS1_3_VERSION},
+	{"both, server without", NULL, "\x02h2\x08http/1.1", 0, false, false, "http/1.1",
 	 TLS1_3_VERSION},
-	{"unknown and http/1.1", 0, NULL,
+	{"unknown and http/1.1", NULL,
 	 "\x03"
 	 "foo\x08http/1.1",
-	 true, false, "http/1.1", TLS1_3_VERSION},
-	{"h2 not offered", 0, NULL, "\x02h2", false, false, NULL, 0},
-	{"acme-tls/1", 0, NULL,
+	 0, true, false, "http/1.1", TLS1_3_VERSION},
+	{"h2 not offered", NULL, "\x02h2", 0, false, false, NULL, 0},
+	{"acme-tls/1", NULL,
 	 "\x0a"
 	 "acme-tls/1",
-	 true, false, NULL, 0},
-	{"http/1.0", 0, NULL, "\x08http/1.0", true, false, NULL, 0},
-	{"TLS 1.1", TLS1_1_VERSION, "ALL:@SECLEVEL=0", "", true, false, NULL, 0},
-	{"TLS 1.0", TLS1_VERSION, "ALL:@SECLEVEL=0", "", true, false, NULL, 0},
-	{"CBC", TLS1_2_VERSION, "ECDHE-ECDSA-AES128-SHA256:ECDHE-ECDSA-AES128-SHA", "", true, false,
+	 0, true, false, NULL, 0},
+	{"http/1.0", NULL, "\x08http/1.0", 0, true, false, NULL, 0},
+	{"TLS 1.1", "ALL:@SECLEVEL=0", "", TLS1_1_VERSION, true, false, NULL, 0},
+	{"TLS 1.0", "ALL:@SECLEVEL=0", "", TLS1_VERSION, true, false, NULL, 0},
+	{"CBC", "ECDHE-ECDSA-AES128-SHA256:ECDHE-ECDSA-AES128-SHA", "", TLS1_2_VERSION, true, false,
 	 NULL, 0},
-	{"CCM", TLS1_2_VERSION, "ECDHE-ECDSA-AES128-CCM", "", true, false, NULL, 0},
-	{"anonymous", TLS1_2_VERSION, "AECDH-AES128-SHA:@SECLEVEL=0", "", true, false, NULL, 0},
-	{"static RSA", TLS1_2_VERSION, "AES128-GCM-SHA256", "", true, false, NULL, 0},
-	{"finite field", TLS1_2_VERSION, "DHE-RSA-AES128-GCM-SHA256", "", true, false, NULL, 0},
-	{"PSK", TLS1_2_VERSION, "PSK-AES128-GCM-SHA256", "", true, false, NULL, 0},
-	{"TLS 1.2 to a 1.3 server", TLS1_2_VERSION, NULL, "", true, true, NULL, 0},
+	{"CCM", "ECDHE-ECDSA-AES128-CCM", "", TLS1_2_VERSION, true, false, NULL, 0},
+	{"anonymous", "AECDH-AES128-SHA:@SECLEVEL=0", "", TLS1_2_VERSION, true, false, NULL, 0},
+	{"static RSA", "AES128-GCM-SHA256", "", TLS1_2_VERSION, true, false, NULL, 0},
+	{"finite field", "DHE-RSA-AES128-GCM-SHA256", "", TLS1_2_VERSION, true, false, NULL, 0},
+	{"PSK", "PSK-AES128-GCM-SHA256", "", TLS1_2_VERSION, true, false, NULL, 0},
+	{"TLS 1.2 to a 1.3 server", NULL, "", TLS1_2_VERSION, true, true, NULL, 0},
 };
 
 static SSL *client_of(size_t row, SSL_CTX *ctx)
