@@ -98,6 +98,7 @@ void vmap_deinit(struct vmap *m)
 		cds_lfht_next(m->table, &it);
 		if (cds_lfht_del(m->table, node) == 0) {
 			versions_free(m, atomic_load(&e->head));
+			atomic_store(&e->head, NULL);
 			vmap_entry_free(e);
 		}
 	}
