@@ -1,0 +1,685 @@
+/* The stream client against a scripted control plane over loopback mTLS; apply is a fake that
+ * writes down what it is asked. */
+#include "data-plane/sync/client.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/http/grpc.h"
+#include "common/http/session.h"
+#include "common/net/listener.h"
+#include "common/net/tls.h"
+#include "tests/unit/lib/loop_fixture.h"
+#include "tests/unit/lib/testcert.h"
+
+/* --- apply, as the client sees it --- */
+
+struct apply {
+	char epoch[EPOCH_MAX + 1];
+	uint64_t revision;
+	struct buf *log;
+	bool refuse_commit;
+};
+
+static void note(struct buf *log, const char *fmt, ...) printf_like(2, 3);
+
+static void note(struct buf *log, const char *fmt, ...)
+{
+	char text[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	assert_int_equal(buf_addf(log, NULL, "%s%s", log->len ? " | " : "", text), 0);
+}
+
+const char *apply_epoch(const struct apply *a)
+{
+	return a->epoch;
+}
+
+uint64_t apply_revision(const struct apply *a)
+{
+	return a->revision;
+}
+
+int apply_begin_snapshot(struct apply *a, struct str epoch, uint64_t revision, struct err *e)
+{
+	(void)e;
+	note(a->log, "begin %.*s %d", (int)epoch.len, epoch.ptr, (int)revision);
+	return 0;
+}
+
+/* A change is a challenge whose host is a word; "bad" is refused. */
+int apply_change(struct apply *a, const struct change *c, struct err *e)
+{
+	if (c->removed)
+		note(a->log, "remove %s", change_kind_name(c->kind));
+	else
+		note(a->log, "put %.*s", (int)c->u.challenge.host.len, c->u.challenge.host.ptr);
+	if (!c->removed && str_eq(c->u.challenge.host, STR("bad")))
+		return err_set(e, ERR_INVALID, "it is bad");
+	return 0;
+}
+
+int apply_commit(struct apply *a, struct str epoch, uint64_t revision,
+		 struct apply_culprit *culprit, struct err *e)
+{
+	if (a->refuse_commit) {
+		a->refuse_commit = false;
+		culprit->kind = "snis";
+		culprit->id[15] = 9;
+		note(a->log, "commit refused");
+		return err_set(e, ERR_INVALID, "dangling");
+	}
+	memcpy(a->epoch, epoch.ptr, epoch.len);
+	a->epoch[epoch.len] = '\0';
+	a->revision = revision;
+	note(a->log, "commit %d", (int)revision);
+	return 0;
+}
+
+void apply_rollback(struct apply *a)
+{
+	note(a->log, "rollback");
+}
+
+/* --- the control plane --- */
+
+struct bench {
+	struct loop_fixture f;
+	struct testca ca;
+	char dir[64];
+	char address[64];
+	SSL_CTX *tls;
+	struct http_server http;
+	struct listener *listener;
+	struct exchange *stream; /* the latest */
+	struct grpc_reader reader;
+	struct apply apply;
+	struct buf log; /* what the node said and what apply was asked */
+	struct sync_client *client;
+	struct sync_client_conf conf;
+	unsigned streams, messages, changes;
+	bool refuse_path, not_grpc;
+	bool client_closed, listener_closed;
+};
+
+static uint64_t varint(const unsigned char *p, size_t *at)
+{
+	uint64_t n = 0;
+
+	for (unsigned shift = 0;; shift += 7) {
+		n |= (uint64_t)(p[*at] & 0x7f) << shift;
+		if (!(p[(*at)++] & 0x80))
+			return n;
+	}
+}
+
+/* Field `number` of a message: its value, or its length with *bytes set. */
+static uint64_t field(const unsigned char *p, size_t n, uint64_t number, const char **bytes)
+{
+	for (size_t at = 0; at < n;) {
+		uint64_t key = varint(p, &at);
+		uint64_t value = varint(p, &at);
+		if (key >> 3 == number && bytes)
+			*bytes = (const char *)p + at;
+		if (key >> 3 == number)
+			return value;
+		at += (key & 7) == 2 ? value : 0;
+	}
+	return 0;
+}
+
+static int on_node_message(struct str m, void *arg, struct err *e)
+{
+	struct bench *b = arg;
+	const unsigned char *p = (const unsigned char *)m.ptr;
+	const char *text = "";
+	const char *kind = "";
+	size_t at = 1;
+	size_t n = varint(p, &at);
+	size_t len, reason;
+
+	(void)e;
+	b->messages++;
+	switch (p[0] >> 3) {
+	case 1:
+		len = field(p + at, n, 5, &text);
+		note(&b->log, "hello %.*s@%d", (int)len, text, (int)field(p + at, n, 6, NULL));
+		break;
+	case 2:
+		note(&b->log, "ack %d", (int)field(p + at, n, 1, NULL));
+		break;
+	case 3:
+		len = field(p + at, n, 2, &kind);
+		reason = field(p + at, n, 4, &text);
+		note(&b->log, "nack %d %.*s: %.*s", (int)field(p + at, n, 1, NULL), (int)len, kind,
+		     (int)reason, text);
+		break;
+	case 4:
+		field(p + at, n, 1, &text);
+		note(&b->log, "hits %d", (int)field((const unsigned char *)text, 20, 2, NULL));
+		break;
+	default:
+		fail();
+	}
+	return 0;
+}
+
+static void on_head(struct exchange *x, void *arg)
+{
+	struct bench *b = arg;
+	struct http_response r = {.status = 200, .content_length = -1};
+
+	b->streams++;
+	assert_true(str_eq(exchange_request(x)->path, STR("/cardea.v1.Fleet/Sync")));
+	if (b->not_grpc) {
+		exchange_reply(x, 404, STR("text/plain"), STR("nothing here"), NULL);
+		return;
+	}
+	assert_int_equal(http_fields_add(&r.fields, exchange_arena(x), STR("content-type"),
+					 STR("application/grpc")),
+			 0);
+	if (b->refuse_path)
+		assert_int_equal(http_fields_add(&r.fields, exchange_arena(x), STR("grpc-status"),
+						 STR("12")),
+				 0);
+	grpc_reader_deinit(&b->reader);
+	grpc_reader_init(&b->reader, 0);
+	b->stream = b->refuse_path ? NULL : x;
+	exchange_respond(x, &r, b->refuse_path);
+}
+
+static void on_body(struct exchange *x, struct str bytes, bool last, void *arg)
+{
+	struct bench *b = arg;
+
+	(void)last;
+	if (x == b->stream)
+		assert_int_equal(grpc_feed(&b->reader, bytes, on_node_message, b, NULL), 0);
+}
+
+static void on_end(struct exchange *x, const struct err *why, void *arg)
+{
+	struct bench *b = arg;
+
+	(void)why;
+	if (b->stream == x)
+		b->stream = NULL;
+}
+
+static const struct http_handler handler = {
+	.on_head = on_head, .on_body = on_body, .on_end = on_end};
+
+static int on_accept(struct listener *l, struct conn_options *o, void *arg)
+{
+	struct bench *b = arg;
+
+	(void)l;
+	o->tls = b->tls;
+	return http_server_accept(&b->http, o, NULL);
+}
+
+static void on_change(void *arg)
+{
+	((struct bench *)arg)->changes++;
+}
+
+static const char *path(struct bench *b, const char *name)
+{
+	static char out[3][96];
+	static unsigned turn;
+	char *p = out[turn++ % 3];
+
+	snprintf(p, sizeof(out[0]), "%s/%s", b->dir, name);
+	return p;
+}
+
+static void setup(struct bench *b)
+{
+	struct listener_options o = {.on_accept = on_accept, .arg = b};
+	const struct testcert_options leaf = {.name = "node"};
+	X509 *cert;
+	EVP_PKEY *key;
+	struct err e = ERR_INIT;
+
+	memset(b, 0, sizeof(*b));
+	fixture_init(&b->f);
+	testca_init(&b->ca, "cluster");
+	snprintf(b->dir, sizeof(b->dir), "/tmp/cardea-client.XXXXXX");
+	assert_non_null(mkdtemp(b->dir));
+	testcert_issue(&b->ca, &leaf, &cert, &key);
+	testcert_write(path(b, "ca.crt"), b->ca.cert);
+	testcert_write(path(b, "node.crt"), cert);
+	testcert_write_key(path(b, "node.key"), key);
+	X509_free(cert);
+	EVP_PKEY_free(key);
+	b->tls = testcert_server(&b->ca, "DNS:cp.test", &b->ca);
+	tls_context_alpn(b->tls, true);
+	http_server_init(&b->http, &handler, b);
+	b->http.http2 = true;
+	assert_int_equal(addr_parse(&o.entry.addr, STR("127.0.0.1:0"), NULL), 0);
+	if (listener_start(&b->listener, &b->f.loop, &o, &e))
+		fail_msg("%s", e.message);
+	snprintf(b->address, sizeof(b->address), "127.0.0.1:%d",
+		 addr_port(listener_addr(b->listener)));
+	b->apply.log = &b->log;
+	b->conf = (struct sync_client_conf){.control_planes = b->address,
+					    .server_name = "cp.test",
+					    .node_id = "00000000-0000-4000-8000-000000000001",
+					    .hostname = "dp1",
+					    .labels = "zone=a,rack=b",
+					    .keepalive_ms = 10000,
+					    .on_change = on_change,
+					    .arg = b};
+}
+
+static void start(struct bench *b)
+{
+	char ca[96], crt[96], key[96];
+	struct err e = ERR_INIT;
+
+	snprintf(ca, sizeof(ca), "%s/ca.crt", b->dir);
+	snprintf(crt, sizeof(crt), "%s/node.crt", b->dir);
+	snprintf(key, sizeof(key), "%s/node.key", b->dir);
+	b->conf.ca_file = b->conf.ca_file ? b->conf.ca_file : ca;
+	b->conf.cert_file = crt;
+	b->conf.key_file = key;
+	if (sync_client_start(&b->client, &b->f.loop, &b->apply, &b->conf, &e))
+		fail_msg("%s", e.message);
+}
+
+static void is_true(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+static void teardown(struct bench *b)
+{
+	static const char *const files[] = {"ca.crt", "node.crt", "node.key", "foreign.crt"};
+
+	if (b->client) {
+		sync_client_close(b->client, is_true, &b->client_closed);
+		run_until(&b->f, b->client_closed);
+	}
+	http_server_close(&b->http);
+	listener_close(b->listener, is_true, &b->listener_closed);
+	run_until(&b->f, b->listener_closed && b->http.session_count == 0);
+	for (size_t i = 0; i < array_len(files); i++)
+		(void)unlink(path(b, files[i]));
+	(void)rmdir(b->dir);
+	grpc_reader_deinit(&b->reader);
+	buf_deinit(&b->log);
+	SSL_CTX_free(b->tls);
+	testca_deinit(&b->ca);
+	fixture_deinit(&b->f);
+}
+
+/* --- what the control plane says: a script of words --- */
+
+static void say(struct bench *b, struct str message)
+{
+	struct buf framed = BUF_INIT;
+
+	assert_non_null(b->stream);
+	assert_int_equal(grpc_frame(&framed, message, NULL), 0);
+	exchange_write(b->stream, buf_str(&framed), false);
+	buf_deinit(&framed);
+}
+
+static void say_begin(struct bench *b, char epoch, char revision)
+{
+	const char m[] = {0x0a, 5, 0x0a, 1, epoch, 0x10, revision};
+
+	say(b, (struct str){m, sizeof(m)});
+}
+
+static void say_commit(struct bench *b, char epoch, char revision, char since)
+{
+	const char m[] = {0x1a, 7, 0x0a, 1, epoch, 0x10, revision, 0x18, since};
+
+	say(b, (struct str){m, sizeof(m)});
+}
+
+static void say_put(struct bench *b, const char *word)
+{
+	char m[64] = {0x12, 0, 0x0a, 16};
+	size_t n = strlen(word);
+	size_t at = 20;
+
+	m[at++] = 0x22;
+	m[at++] = (char)(n + 2 + 6);
+	m[at++] = 0x0a;
+	m[at++] = (char)n;
+	memcpy(m + at, word, n);
+	at += n;
+	memcpy(m + at, "\x12\x01t\x1a\x01k", 6);
+	at += 6;
+	m[1] = (char)(at - 2);
+	say(b, (struct str){m, at});
+}
+
+/* A change of a kind that this version does not know. */
+static void say_unknown(struct bench *b)
+{
+	char m[24] = {0x12, 22, 0x0a, 16};
+
+	memcpy(m + 20, "\x7a\x02xx", 4);
+	m[20] = 0x72;
+	say(b, (struct str){m, sizeof(m)});
+}
+
+static void expect(struct bench *b, const char *want)
+{
+	size_t pieces = 1;
+
+	for (const char *p = want; (p = strstr(p, " | ")); p++)
+		pieces++;
+	fixture_start(&b->f);
+	for (;;) {
+		size_t got = b->log.len ? 1 : 0;
+		for (const char *p = b->log.data; p && (p = strstr(p, " | ")); p++)
+			got++;
+		if (got >= pieces)
+			break;
+		fixture_turn(&b->f, want, b->log.data ? b->log.data : "", 0);
+	}
+	fixture_spin(&b->f, 3);
+	assert_string_equal(b->log.data, want);
+	buf_clear(&b->log);
+}
+
+static void opened(struct bench *b, const char *hello)
+{
+	expect(b, hello);
+	run_until(&b->f, sync_client_connected(b->client));
+	assert_string_equal(sync_client_problem(b->client), "");
+}
+
+static void test_snapshot_and_deltas(void **state)
+{
+	struct bench b;
+	unsigned changes;
+
+	(void)state;
+	setup(&b);
+	start(&b);
+	assert_false(sync_client_connected(b.client));
+	assert_true(sync_client_problem(b.client)[0] != '\0');
+	opened(&b, "hello @0");
+	changes = b.changes;
+	assert_true(changes > 0);
+	say_begin(&b, 'e', 3);
+	say_put(&b, "a");
+	say_put(&b, "b");
+	say_commit(&b, 'e', 4, 0);
+	expect(&b, "begin e 3 | put a | put b | commit 4 | ack 4");
+	assert_true(b.changes > changes);
+	say_put(&b, "c");
+	say_commit(&b, 'e', 6, 4);
+	expect(&b, "put c | commit 6 | ack 6");
+	/* Nothing new. */
+	say_commit(&b, 'e', 6, 6);
+	expect(&b, "ack 6");
+	/* Holds that and changes that it has already. */
+	say_put(&b, "c");
+	say_commit(&b, 'e', 6, 4);
+	expect(&b, "put c | rollback | ack 6");
+	teardown(&b);
+}
+
+static void test_nack_and_what_follows(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	setup(&b);
+	b.apply.epoch[0] = 'e';
+	b.apply.revision = 5;
+	start(&b);
+	opened(&b, "hello e@5");
+	say_put(&b, "a");
+	say_put(&b, "bad");
+	say_put(&b, "skipped");
+	say_commit(&b, 'e', 6, 5);
+	expect(&b, "put a | put bad | rollback | nack 6 acme_challenges: it is bad");
+	/* Was on its way: stands on what was refused. */
+	say_put(&b, "late");
+	say_commit(&b, 'e', 7, 6);
+	expect(&b, "put late | rollback");
+	say_put(&b, "bad");
+	say_commit(&b, 'e', 8, 7);
+	expect(&b, "put bad | rollback");
+	/* The next revision says since when. */
+	say_put(&b, "good");
+	say_commit(&b, 'e', 9, 5);
+	expect(&b, "put good | commit 9 | ack 9");
+	teardown(&b);
+}
+
+static void test_commit_refused(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	setup(&b);
+	start(&b);
+	opened(&b, "hello @0");
+	b.apply.refuse_commit = true;
+	say_begin(&b, 'e', 3);
+	say_put(&b, "a");
+	say_commit(&b, 'e', 3, 0);
+	expect(&b, "begin e 3 | put a | commit refused | rollback | nack 3 snis: dangling");
+	/* A delta on the refused snapshot. */
+	say_put(&b, "b");
+	say_commit(&b, 'e', 4, 3);
+	expect(&b, "put b | rollback");
+	say_begin(&b, 'e', 4);
+	say_commit(&b, 'e', 4, 0);
+	expect(&b, "begin e 4 | commit 4 | ack 4");
+	teardown(&b);
+}
+
+static void test_unknown_entity(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	setup(&b);
+	start(&b);
+	opened(&b, "hello @0");
+	say_begin(&b, 'e', 3);
+	say_unknown(&b);
+	say_put(&b, "a");
+	say_commit(&b, 'e', 3, 0);
+	run_until(&b.f, b.messages == 2);
+	assert_non_null(strstr(b.log.data, "begin e 3 | rollback | nack 3 : change of"));
+	assert_null(strstr(b.log.data, "put"));
+	teardown(&b);
+}
+
+static void test_malformed_message_ends_the_stream(void **state)
+{
+	static const struct {
+		const char *name;
+		struct str bytes;
+	} rows[] = {
+		{"not a message", STR("\0\0\0\0\2zz")},
+		{"compressed", STR("\1\0\0\0\2\x1a\0")},
+		{"too large", STR("\0\xff\xff\xff\xff")},
+		{"commit without epoch", STR("\0\0\0\0\4\x1a\2\x10\5")},
+		{"empty", STR("\0\0\0\0\0")},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < array_len(rows); i++) {
+		struct bench b;
+
+		setup(&b);
+		start(&b);
+		opened(&b, "hello @0");
+		say_begin(&b, 'e', 3);
+		say_put(&b, "a");
+		exchange_write(b.stream, rows[i].bytes, false);
+		/* What was staged is gone, and the next stream begins as the first. */
+		expect(&b, "begin e 3 | put a | rollback | hello @0");
+		assert_int_equal(b.streams, 2);
+		teardown(&b);
+	}
+}
+
+static void test_reconnects(void **state)
+{
+	struct bench b;
+	struct err why = ERR_INIT;
+
+	(void)state;
+	setup(&b);
+	start(&b);
+	opened(&b, "hello @0");
+	say_begin(&b, 'e', 3);
+	say_commit(&b, 'e', 3, 0);
+	expect(&b, "begin e 3 | commit 3 | ack 3");
+	say_put(&b, "half");
+	expect(&b, "put half");
+	err_set(&why, ERR_UNAVAILABLE, "test");
+	exchange_abort(b.stream, &why);
+	expect(&b, "rollback | hello e@3");
+	assert_int_equal(b.streams, 2);
+	teardown(&b);
+}
+
+static void test_statuses(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	setup(&b);
+	b.refuse_path = true;
+	start(&b);
+	run_until(&b.f, b.streams == 2);
+	assert_false(sync_client_connected(b.client));
+	assert_non_null(strstr(sync_client_problem(b.client), "status 12"));
+	b.refuse_path = false;
+	b.not_grpc = true;
+	run_until(&b.f, strstr(sync_client_problem(b.client), "status 404"));
+	teardown(&b);
+}
+
+static void test_next_address(void **state)
+{
+	struct bench b;
+	char both[128];
+
+	(void)state;
+	setup(&b);
+	snprintf(both, sizeof(both), "127.0.0.1:1, %s", b.address);
+	b.conf.control_planes = both;
+	start(&b);
+	opened(&b, "hello @0");
+	teardown(&b);
+}
+
+static void test_foreign_control_plane(void **state)
+{
+	struct bench b;
+	struct testca foreign;
+	char file[96];
+
+	(void)state;
+	setup(&b);
+	testca_init(&foreign, "foreign");
+	snprintf(file, sizeof(file), "%s", path(&b, "foreign.crt"));
+	testcert_write(file, foreign.cert);
+	b.conf.ca_file = file;
+	start(&b);
+	run_until(&b.f, b.changes > 0);
+	assert_int_equal(b.streams, 0);
+	assert_false(sync_client_connected(b.client));
+	testca_deinit(&foreign);
+	teardown(&b);
+}
+
+static void test_hits(void **state)
+{
+	const unsigned char one[16] = {1};
+	struct bench b;
+
+	(void)state;
+	setup(&b);
+	start(&b);
+	sync_client_hit(b.client, one, 2); /* before there is a stream */
+	expect(&b, "hello @0 | hits 2");
+	sync_client_hit(b.client, one, 3);
+	sync_client_hit(b.client, one, 4);
+	expect(&b, "hits 7");
+	/* Bounded. */
+	for (unsigned i = 0; i < 1000; i++) {
+		const unsigned char id[16] = {(unsigned char)i, (unsigned char)(i >> 8)};
+		sync_client_hit(b.client, id, UINT32_MAX);
+	}
+	run_until(&b.f, b.messages == 4);
+	teardown(&b);
+}
+
+static void test_bad_configuration(void **state)
+{
+	static const struct {
+		const char *name, *addresses, *labels, *want;
+	} rows[] = {
+		{"no address", "", NULL, "cluster_control_plane"},
+		{"no port", "host", NULL, "cluster_control_plane"},
+		{"bad port", "host:0x", NULL, "cluster_control_plane"},
+		{"empty address", "a:1,,b:2", NULL, "cluster_control_plane"},
+		{"many addresses",
+		 "a:1,a:1,a:1,a:1,a:1,a:1,a:1,a:1,a:1,a:1,a:1,a:1,a:1,a:1,a:1,a:1,a:1", NULL,
+		 "more than 16"},
+		{"label without value", "a:1", "zone", "node_labels"},
+		{"label without name", "a:1", "=a", "node_labels"},
+		{"empty label", "a:1", "a=b,,c=d", "node_labels"},
+		{"no such file", "a:1", "a=b", "cluster_cert"},
+	};
+	struct bench b;
+
+	(void)state;
+	setup(&b);
+	b.conf.cert_file = "/nonexistent";
+	b.conf.key_file = "/nonexistent";
+	b.conf.ca_file = "/nonexistent";
+	for (size_t i = 0; i < array_len(rows); i++) {
+		struct err e = ERR_INIT;
+
+		b.conf.control_planes = rows[i].addresses;
+		b.conf.labels = rows[i].labels;
+		if (sync_client_start(&b.client, &b.f.loop, &b.apply, &b.conf, &e) == 0)
+			fail_msg("%s: started", rows[i].name);
+		if (!strstr(e.message, rows[i].want))
+			fail_msg("%s: %s", rows[i].name, e.message);
+		assert_null(b.client);
+	}
+	teardown(&b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_snapshot_and_deltas),
+		cmocka_unit_test(test_nack_and_what_follows),
+		cmocka_unit_test(test_commit_refused),
+		cmocka_unit_test(test_unknown_entity),
+		cmocka_unit_test(test_malformed_message_ends_the_stream),
+		cmocka_unit_test(test_reconnects),
+		cmocka_unit_test(test_statuses),
+		cmocka_unit_test(test_next_address),
+		cmocka_unit_test(test_foreign_control_plane),
+		cmocka_unit_test(test_hits),
+		cmocka_unit_test(test_bad_configuration),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
