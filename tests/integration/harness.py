@@ -128,6 +128,8 @@ class Pebble:
         return path
 
     def resolve(self, host, *addresses):
+        """From now on the name has these addresses and no others."""
+        requests.post("http://127.0.0.1:8055/clear-a", json={"host": host + "."}, timeout=5)
         r = requests.post("http://127.0.0.1:8055/add-a", json={"host": host + ".", "addresses": addresses}, timeout=5)
         assert r.status_code == 200
 

@@ -38,7 +38,7 @@ def test_challenge_is_gone_afterwards(acme_cluster):
 def test_same_host_twice_is_one_order(acme_cluster):
     c = acme_cluster
     first = c.cp.post("/acme", data={"host": "twice.example.com"}, headers={"Prefer": "respond-async"})
-    second = c.cp.post("/acme", data={"host": "TWICE.example.com."}, headers={"Prefer": "respond-async"})
+    second = c.cp.post("/acme", data={"host": "TWICE.example.com"}, headers={"Prefer": "respond-async"})
     assert first.status_code == 202 and second.status_code == 202
     assert first.json()["order"]["id"] == second.json()["order"]["id"]
     assert c.cp.issue("twice.example.com").status_code == 201
@@ -62,7 +62,7 @@ def test_rsa_on_request(acme_cluster):
         ("b\u00fccher.example", "A-label"),
         ("a" * 64 + ".example.com", ""),
         (".".join(["abcdefgh"] * 30), ""),
-        ("localhost", ""),
+        ("example.com.", "dot"),
         ("-a.example.com", ""),
         ("a..example.com", ""),
         ("a_b.example.com", ""),
