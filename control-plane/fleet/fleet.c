@@ -347,6 +347,7 @@ void fleet_close(struct fleet *f, void (*closed)(void *arg), void *arg)
 	f->closed = closed;
 	f->closed_arg = arg;
 	f->open = 2;
+	store_unfollow(f->store);
 	timer_close(&f->tick, tick_closed);
 	stream_server_close(&f->server, streams_closed, f);
 }

@@ -103,6 +103,7 @@ static void path_parse(struct path *p, const char *text)
 }
 
 /* Bytes of a body that are no UTF-8 cannot be shown again. */
+static json_t *text_of(const char *fmt, va_list args) printf_like(1, 0);
 static json_t *text_of(const char *fmt, va_list args)
 {
 	char *raw = NULL;

@@ -429,11 +429,22 @@ int store_follow(struct store *s, const struct feed_events *ev, struct err *e)
 	struct feed_conf c = {s->conninfo, s->timeout_ms, s->keyring,
 			      s->sql,	   s->sql_count,  POLL_MS};
 
+	if (s->feed)
+		return err_set(e, ERR_INTERNAL, "the store has a follower already");
 	if (feed_create(&s->feed, s->loop, &c, ev, e) < 0)
 		return -1;
 	if (s->ready)
 		feed_release(s->feed);
 	return 0;
+}
+
+void store_unfollow(struct store *s)
+{
+	if (!s->feed)
+		return;
+	s->closing_left++;
+	feed_close(s->feed, on_part_closed, s);
+	s->feed = NULL;
 }
 
 void store_close(struct store *s, void (*closed)(void *arg), void *arg)
@@ -447,11 +458,7 @@ void store_close(struct store *s, void (*closed)(void *arg), void *arg)
 		migrate_close(s->migrate, on_part_closed, s);
 		s->migrate = NULL;
 	}
-	if (s->feed) {
-		s->closing_left++;
-		feed_close(s->feed, on_part_closed, s);
-		s->feed = NULL;
-	}
+	store_unfollow(s);
 	timer_close(&s->compact, on_compact_closed);
 	pool_close(s->pool, on_part_closed, s);
 	on_part_closed(s);
