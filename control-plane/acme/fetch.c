@@ -136,9 +136,15 @@ static void on_timer_fire(struct timer *t)
 {
 	struct fetcher *f = container_of(t, struct fetcher, timer);
 	int running = 0;
+	long ms = -1;
 
 	curl_multi_socket_action(f->multi, CURL_SOCKET_TIMEOUT, 0, &running);
 	reap(f);
+	/* The loop's clock may be a little ahead of libcurl's, which then did nothing and, as its
+	 * deadline is the same as before, does not ask for a timer again. */
+	if (!f->closing && !timer_active(t) && curl_multi_timeout(f->multi, &ms) == CURLM_OK &&
+	    ms >= 0)
+		timer_start(t, ms > 0 ? (uint64_t)ms : 1, 0);
 }
 
 static int on_timer(CURLM *multi, long ms, void *arg)
