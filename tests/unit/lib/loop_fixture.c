@@ -9,7 +9,9 @@
 
 static void on_deadline(struct timer *t)
 {
-	container_of(t, struct loop_fixture, deadline)->expired = true;
+	struct loop_fixture *f = container_of(t, struct loop_fixture, deadline);
+
+	f->expired = uv_hrtime() > f->deadline_ns;
 }
 
 void fixture_init(struct loop_fixture *f)
@@ -31,7 +33,8 @@ void fixture_deinit(struct loop_fixture *f)
 void fixture_start(struct loop_fixture *f)
 {
 	f->expired = false;
-	timer_start(&f->deadline, FIXTURE_DEADLINE_MS, 0);
+	f->deadline_ns = uv_hrtime() + FIXTURE_DEADLINE_MS * UINT64_C(1000000);
+	timer_start(&f->deadline, FIXTURE_TICK_MS, FIXTURE_TICK_MS);
 }
 
 void fixture_turn(struct loop_fixture *f, const char *what, const char *file, int line)

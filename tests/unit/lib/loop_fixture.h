@@ -10,14 +10,17 @@
 #define CARDEA_TESTS_LOOP_FIXTURE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "common/net/loop.h"
 
-enum { FIXTURE_DEADLINE_MS = 20 * 1000 };
+/* A turn in which a timer made the expression true may then sleep until the next event: a tick. */
+enum { FIXTURE_DEADLINE_MS = 20 * 1000, FIXTURE_TICK_MS = 20 };
 
 struct loop_fixture {
 	struct loop loop;
-	struct timer deadline; /* private */
+	struct timer deadline; /* private: ticks */
+	uint64_t deadline_ns;  /* private */
 	bool expired;	       /* private */
 };
 
