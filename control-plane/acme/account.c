@@ -252,7 +252,7 @@ static void release_lease(struct account *a)
 static void on_registered(const struct client_reply *r, void *arg)
 {
 	struct account *a = arg;
-	struct problem p;
+	struct problem p = {.status = 0};
 	const char *params[] = {a->id, a->conf.control_plane_id, a->kid};
 
 	a->call = NULL;

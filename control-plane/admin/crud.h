@@ -9,6 +9,7 @@
 
 #include "control-plane/admin/request.h"
 
+/* One verb each, for the table of routes; each answers r, now or later. */
 void crud_list(struct admin_request *r);
 void crud_get(struct admin_request *r);
 void crud_post(struct admin_request *r);

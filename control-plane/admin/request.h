@@ -49,6 +49,7 @@ struct admin_request {
 	char order_id[40];
 };
 
+/* NULL: out of memory. Frees itself after admin_request_gone. */
 struct admin_request *admin_request_create(struct admin_context *ctx, struct exchange *x);
 /* The exchange ended; frees the request as soon as no call is under way. */
 void admin_request_gone(struct admin_request *r);

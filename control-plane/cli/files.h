@@ -7,6 +7,7 @@
 #include "common/core/err.h"
 #include "common/core/str.h"
 
+/* Of any kind; a link that leads nowhere does not. */
 bool file_exists(const char *path);
 /* Appends the content; at most the buffer's limit. */
 int file_read(const char *path, struct buf *out, struct err *e) must_check;

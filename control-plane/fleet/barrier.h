@@ -19,6 +19,7 @@ struct barriers {
 	void *arg;		       /* private */
 };
 
+/* members must outlive b. */
 void barriers_init(struct barriers *b, struct loop *l, const struct members *m);
 /* Cancels all waits. */
 void barriers_close(struct barriers *b, void (*closed)(void *arg), void *arg);

@@ -55,6 +55,7 @@ struct image_cursor {
 	struct image_place place; /* private */
 };
 
+/* Empty and not ready. */
 void image_init(struct image *m);
 /* Every cursor must have been taken off. */
 void image_deinit(struct image *m);
@@ -68,6 +69,7 @@ int image_put(struct image *m, const struct entity *t, const char *id, const jso
 /* One consistent state. Tombstones up to floor are forgotten. */
 void image_commit(struct image *m, uint64_t revision, uint64_t floor);
 
+/* In no list. */
 void image_cursor_init(struct image_cursor *c);
 /* Before everything: for a snapshot. */
 void image_cursor_first(struct image *m, struct image_cursor *c);

@@ -30,6 +30,7 @@ struct member_report {
 	uint64_t seen_ms; /* monotonic: when this was true */
 };
 
+/* grace_ms: so long a data plane without a stream still counts as live. */
 void members_init(struct members *m, uint64_t grace_ms);
 void members_deinit(struct members *m);
 /* What is said about a node with a stream here wins over what others say. */

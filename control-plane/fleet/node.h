@@ -66,6 +66,7 @@ struct node {
 	struct image_cursor cursor;    /* private */
 };
 
+/* NODE_NEW: before its Hello. */
 void node_init(struct node *n);
 /* The cursor leaves the image. */
 void node_deinit(struct node *n);
@@ -103,6 +104,7 @@ int node_pump(struct node *n, struct image *m, const struct node_sink *sink, siz
 /* The stream ended. */
 void node_leave(struct node *n);
 
+/* Lower case, for logs and the admin API. */
 const char *node_state_name(enum node_state s);
 
 #endif

@@ -130,7 +130,7 @@ static void check_types(const json_t *entity, struct violations *v)
 
 	if (cert_leaf_from_pem(&first, member(entity, "cert"), NULL) == 0 &&
 	    cert_leaf_from_pem(&second, member(entity, "cert_alt"), NULL) == 0 &&
-	    strcmp(cert_key_algorithm(first), cert_key_algorithm(second)) == 0)
+	    strcmp(cert_key_algorithm(first), cert_key_algorithm(second)) == 0) /* not secret */
 		violations_add_entity(
 			v, "certificate and alternative certificate need to have different type "
 			   "(e.g. RSA and ECDSA), the provided certificates were both of the same "

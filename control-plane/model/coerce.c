@@ -88,7 +88,7 @@ static json_t *coerce_foreign(json_t *value)
 {
 	const json_t *id = json_object_get(value, "id");
 
-	if (id && json_is_string(id) && json_string_length(id) == 0)
+	if (json_is_string(id) && json_string_length(id) == 0)
 		json_object_set_new(value, "id", json_null());
 	return value;
 }

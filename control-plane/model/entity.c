@@ -170,7 +170,7 @@ static json_t *merge_value(const struct field *f, json_t *old, json_t *patch)
 		const struct field *inner = NULL;
 
 		for (size_t i = 0; i < f->field_count; i++)
-			if (strcmp(f->fields[i].name, key) == 0)
+			if (strcmp(f->fields[i].name, key) == 0) /* not secret */
 				inner = &f->fields[i];
 		if (inner)
 			value = merge_value(inner, json_object_get(old, key), value);

@@ -267,7 +267,7 @@ static void refuse_unknown(const struct field *fields, size_t n, const json_t *o
 		const char *key = json_object_iter_key(it);
 		size_t i = 0;
 
-		while (i < n && strcmp(fields[i].name, key) != 0)
+		while (i < n && strcmp(fields[i].name, key) != 0) /* not secret */
 			i++;
 		if (i < n)
 			continue;

@@ -298,7 +298,7 @@ static void look(struct feed *f)
 	for (size_t i = 0; rc == 0 && i < f->sql_count; i++)
 		rc = add(f, f->sql[i].changed.data, params, 2);
 	if (rc == 0)
-		rc = add(f, "COMMIT", NULL, 0);
+		(void)!add(f, "COMMIT", NULL, 0);
 	run(f, on_look_result, on_look_end, f->timeout_ms);
 }
 

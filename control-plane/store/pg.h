@@ -64,6 +64,7 @@ struct pg_batch {
 	struct pg *runs_on; /* pool's */
 };
 
+/* Empty. deinit frees its arena and statements: not while it runs. */
 void pg_batch_init(struct pg_batch *b);
 void pg_batch_deinit(struct pg_batch *b);
 /* Copies sql and parameters (text; NULL is SQL null). */
@@ -103,6 +104,8 @@ void pg_drop(struct pg *pg, const char *why);
 /* Ends it for good; a running batch is lost. closed may be NULL. Not from inside on_result. */
 void pg_close(struct pg *pg, void (*closed)(void *arg), void *arg);
 
+/* Accessors of a result; what they return lives as long as r. Indexes start at 0 and are in range.
+ */
 size_t pg_result_rows(const struct pg_result *r);
 size_t pg_result_columns(const struct pg_result *r);
 const char *pg_result_name(const struct pg_result *r, size_t column);

@@ -63,6 +63,7 @@ struct pg {
 
 /* --- of pg.c --- */
 
+/* The only writer of the state. */
 void pg_move(struct pg *pg, enum pg_state to);
 /* The session or the attempt is over. */
 void pg_down(struct pg *pg, const struct err *why);

@@ -24,7 +24,7 @@ static const char *const defaults[][2] = {
 static bool has(const struct pg_target *t, const char *keyword)
 {
 	for (size_t i = 0; i < t->param_count; i++)
-		if (strcmp(t->keywords[i], keyword) == 0)
+		if (strcmp(t->keywords[i], keyword) == 0) /* not secret */
 			return true;
 	return false;
 }
@@ -110,7 +110,7 @@ static int add_options(struct pg_target *t, const char *given, const struct pg_l
 static const char *value_of(const PQconninfoOption *all, const char *keyword)
 {
 	for (const PQconninfoOption *o = all; o->keyword; o++)
-		if (strcmp(o->keyword, keyword) == 0)
+		if (strcmp(o->keyword, keyword) == 0) /* not secret */
 			return o->val;
 	return NULL;
 }

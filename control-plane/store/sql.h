@@ -32,6 +32,7 @@ struct sql {
 	struct buf cursor_changed; /* the same over changes after a revision: format with it */
 };
 
+/* Builds the statements of t, which must outlive s. ERR_LIMIT: t has too many fields. */
 int sql_init(struct sql *s, const struct entity *t, struct err *e) must_check;
 void sql_deinit(struct sql *s);
 /* Whether a list of this field is a text[] column; else it is jsonb. */

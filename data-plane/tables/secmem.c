@@ -54,7 +54,7 @@ void *secmem_alloc(struct secmem *s, size_t n)
 		return NULL;
 	p = s->free_lists[step];
 	if (p) {
-		memcpy(&s->free_lists[step], p, sizeof(p));
+		memcpy(&s->free_lists[step], p, sizeof(s->free_lists[step]));
 	} else {
 		/* What is left of the old slab stays unused: at most one key per slab. */
 		if (s->left < size && slab_add(s) != 0)

@@ -8,6 +8,7 @@
 #include <pwd.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <sys/prctl.h>
@@ -27,6 +28,17 @@ static struct {
 	unsigned databases;
 	char conninfo[SLOTS][160];
 } server;
+
+/* Runs a program and waits for it; whether it ended well. */
+static bool run(const char *const argv[])
+{
+	int status = -1;
+	pid_t pid;
+
+	if (posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)(uintptr_t)argv, environ) != 0)
+		return false;
+	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
 
 static void drop_root(void)
 {
@@ -141,15 +153,14 @@ static void wait_for_server(void)
 
 static void end_server(void)
 {
-	char command[96];
+	const char *const argv[] = {"rm", "-rf", server.dir, NULL};
 
 	if (server.owner != getpid() || !server.postmaster)
 		return;
 	kill(server.postmaster, SIGCONT);
 	kill(server.postmaster, SIGQUIT);
 	waitpid(server.postmaster, NULL, 0);
-	snprintf(command, sizeof(command), "rm -rf %s", server.dir);
-	if (system(command) != 0)
+	if (!run(argv))
 		fprintf(stderr, "%s was not removed\n", server.dir);
 }
 
@@ -187,7 +198,7 @@ void pg_fixture_start(void)
 static char *read_all(int fd)
 {
 	size_t len = 0, cap = 4096;
-	char *text = malloc(cap);
+	char *text = malloc(cap), *bigger;
 	ssize_t n;
 
 	assert_non_null(text);
@@ -196,8 +207,9 @@ static char *read_all(int fd)
 		if (cap - len > 1)
 			continue;
 		cap *= 2;
-		text = realloc(text, cap);
-		assert_non_null(text);
+		bigger = realloc(text, cap);
+		assert_non_null(bigger);
+		text = bigger;
 	}
 	while (len > 0 && text[len - 1] == '\n')
 		len--;
@@ -262,21 +274,22 @@ void pg_fixture_restart(void)
 
 void pg_fixture_hang(bool hang)
 {
-	char command[96];
-
+	char parent[16];
 	/* Backends are children of the postmaster. */
-	snprintf(command, sizeof(command), "pkill -%s -P %d", hang ? "STOP" : "CONT",
-		 (int)server.postmaster);
+	const char *const argv[] = {"pkill", hang ? "-STOP" : "-CONT", "-P", parent, NULL};
+
+	snprintf(parent, sizeof(parent), "%d", (int)server.postmaster);
 	kill(server.postmaster, hang ? SIGSTOP : SIGCONT);
-	if (system(command) != 0)
+	if (!run(argv))
 		fail_msg("no backends to signal");
 }
 
 bool pg_fixture_disk_has(const char *conninfo, const char *needle)
 {
-	char command[512];
+	char folder[sizeof(server.dir) + 8];
+	const char *const argv[] = {"grep", "-rqaF", "--", needle, folder, NULL};
 
 	free(pg_fixture_sql(conninfo, "CHECKPOINT"));
-	snprintf(command, sizeof(command), "grep -rqaF -- '%s' %s/data", needle, server.dir);
-	return system(command) == 0;
+	snprintf(folder, sizeof(folder), "%s/data", server.dir);
+	return run(argv);
 }
