@@ -311,9 +311,17 @@ class Cluster:
             log = p.process.log()
             if code not in (0, None, -signal.SIGKILL):
                 errors.append(f"{p.name} ended with {code}:\n{log[-3000:]}")
-            if "ERROR: AddressSanitizer" in log or "runtime error:" in log or "ERROR: LeakSanitizer" in log:
-                errors.append(f"{p.name}: sanitizer report:\n{log[-6000:]}")
+            report = sanitizer_report(log)
+            if report:
+                errors.append(f"{p.name}: {report}")
         assert not errors, "\n".join(errors)
+
+
+def sanitizer_report(log):
+    """The first sanitizer report in a log, or None."""
+    marks = [log.find(m) for m in ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "WARNING: ThreadSanitizer")]
+    found = [m for m in marks if m >= 0]
+    return log[max(0, min(found) - 200) : min(found) + 6000] if found else None
 
 
 def make_folder():
