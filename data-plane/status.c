@@ -163,7 +163,7 @@ void status_close(struct status *s, void (*closed)(void *arg), void *arg)
 	s->closed_arg = arg;
 	for (size_t i = 0; i < s->count; i++)
 		listener_close(s->listeners[i], NULL, NULL);
-	http_server_close(&s->http);
+	http_server_close(&s->http, NULL, NULL);
 	conn_close_group(&s->conns);
 	timer_start(&s->close_check, 0, CLOSE_CHECK_MS);
 }

@@ -271,7 +271,7 @@ static void on_drain_check(struct timer *t)
 	if (w->state == WORKER_DRAINING && clock_mono_ns() >= w->drain_until_ns) {
 		worker_move(w, WORKER_CLOSING);
 		for (size_t i = 0; i < w->port_count; i++)
-			http_server_close(&w->ports[i].http);
+			http_server_close(&w->ports[i].http, NULL, NULL);
 		conn_close_group(&w->conns);
 	}
 	if (list_empty(&w->conns)) {

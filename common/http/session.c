@@ -158,6 +158,18 @@ static void free_spares(struct http_server *server)
 	buf_deinit(&server->scratch);
 }
 
+/* One connection less. The owner may free the server in its callback: nobody looks at it
+ * afterwards. */
+static void server_left(struct http_server *server)
+{
+	void (*closed)(void *arg) = server->on_closed;
+
+	if (!closed || !list_empty(&server->conns) || server->session_count > 0)
+		return;
+	server->on_closed = NULL;
+	closed(server->on_closed_arg);
+}
+
 /* The conn is gone and nothing is left to tell. */
 static void leave_server(struct session *s)
 {
@@ -169,6 +181,7 @@ static void leave_server(struct session *s)
 	if (server->session_count == 0)
 		free_spares(server);
 	timer_close(&s->timer, timer_closed);
+	server_left(server);
 }
 
 static uint64_t sniff_deadline(const struct session *s)
@@ -413,6 +426,7 @@ static void server_on_close(struct conn *c, const struct err *why, void *arg)
 	(void)c;
 	(void)why;
 	conn_ended(arg);
+	server_left(arg);
 }
 
 static void server_on_data(struct conn *c, struct str bytes, void *arg)
@@ -475,7 +489,7 @@ void http_server_drain(struct http_server *s)
 	}
 }
 
-void http_server_close(struct http_server *s)
+bool http_server_close(struct http_server *s, void (*closed)(void *arg), void *arg)
 {
 	struct err e = ERR_INIT;
 
@@ -489,4 +503,9 @@ void http_server_close(struct http_server *s)
 		session_touched(x);
 	}
 	conn_close_group(&s->conns);
+	if (list_empty(&s->conns) && s->session_count == 0)
+		return false;
+	s->on_closed = closed;
+	s->on_closed_arg = arg;
+	return true;
 }

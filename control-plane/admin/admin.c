@@ -311,7 +311,7 @@ void admin_drain(struct admin *a)
 	http_server_drain(&a->server);
 }
 
-static void port_closed(void *arg)
+static void part_closed(void *arg)
 {
 	struct admin *a = arg;
 
@@ -328,9 +328,9 @@ void admin_close(struct admin *a, void (*closed)(void *arg), void *arg)
 	a->closed = closed;
 	a->closed_arg = arg;
 	a->closing_left = (unsigned)a->port_count + 1;
-	http_server_close(&a->server);
-	http_server_close(&a->status_server);
+	a->closing_left += http_server_close(&a->server, part_closed, a);
+	a->closing_left += http_server_close(&a->status_server, part_closed, a);
 	for (size_t i = 0; i < a->port_count; i++)
-		listener_close(a->ports[i].listener, port_closed, a);
-	port_closed(a);
+		listener_close(a->ports[i].listener, part_closed, a);
+	part_closed(a);
 }

@@ -375,6 +375,11 @@ static void release(struct stream_server *s)
 		s->closed(s->arg);
 }
 
+static void connections_closed(void *arg)
+{
+	release(arg);
+}
+
 static void listener_closed(void *arg)
 {
 	release(arg);
@@ -440,7 +445,8 @@ void stream_server_close(struct stream_server *s, void (*closed)(void *arg), voi
 	s->closing = true;
 	s->closed = closed;
 	s->arg = arg;
-	http_server_close(&s->http);
+	if (http_server_close(&s->http, connections_closed, s))
+		s->open++;
 	for (size_t i = 0; i < s->listener_count; i++)
 		listener_close(s->listeners[i], listener_closed, s);
 	timer_start(&s->turn, 0, 0);

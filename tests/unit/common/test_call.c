@@ -280,7 +280,7 @@ static void test_server_goes(void **state)
 	begin(&t, true);
 	start(&t, "/stream", 0);
 	run_until(&t.h.f, t.heads);
-	http_server_close(&t.h.server);
+	http_server_close(&t.h.server, NULL, NULL);
 	run_until(&t.h.f, t.closes);
 	assert_int_equal(t.why.kind, ERR_UNAVAILABLE);
 	finish(&t);

@@ -308,7 +308,7 @@ static void teardown(struct bench *b)
 		sync_client_close(b->client, is_true, &b->client_closed);
 		run_until(&b->f, b->client_closed);
 	}
-	http_server_close(&b->http);
+	http_server_close(&b->http, NULL, NULL);
 	listener_close(b->listener, is_true, &b->listener_closed);
 	run_until(&b->f, b->listener_closed && b->http.session_count == 0);
 	for (size_t i = 0; i < array_len(files); i++)

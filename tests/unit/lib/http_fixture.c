@@ -127,7 +127,7 @@ static void do_abort(struct exchange *x, struct http_fixture *h)
 static void do_close(struct exchange *x, struct http_fixture *h)
 {
 	(void)x;
-	http_server_close(&h->server);
+	http_server_close(&h->server, NULL, NULL);
 }
 
 static void do_echo(struct exchange *x, struct http_fixture *h)
@@ -285,7 +285,7 @@ void http_fixture_listen(struct http_fixture *h)
 
 void http_fixture_deinit(struct http_fixture *h)
 {
-	http_server_close(&h->server);
+	http_server_close(&h->server, NULL, NULL);
 	run_until(&h->f, h->server.session_count == 0);
 	listener_close(h->listener, NULL, NULL);
 	fixture_deinit(&h->f);
