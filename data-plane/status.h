@@ -24,6 +24,7 @@ struct status_conf {
 	void *arg;
 };
 
+/* Binds and listens; c is copied. Errors name the address. */
 int status_start(struct status **out, struct loop *l, const struct status_conf *c,
 		 struct err *e) must_check;
 /* Closes listeners and connections, frees; closed is called later. */

@@ -15,7 +15,7 @@
 #include "common/net/loop.h"
 #include "data-plane/config.h"
 #include "data-plane/proxy/hits.h"
-#include "data-plane/stats.h"
+#include "data-plane/proxy/stats.h"
 #include "data-plane/tables/tables.h"
 
 struct workers;

@@ -6,7 +6,7 @@
 
 #include "common/http/session.h"
 #include "data-plane/proxy/hits.h"
-#include "data-plane/stats.h"
+#include "data-plane/proxy/stats.h"
 #include "data-plane/tables/tables.h"
 
 struct front {

@@ -29,8 +29,10 @@ struct hits {
 	uint64_t dropped;	   /* read: hits of more challenges at once than fit */
 };
 
+/* Nothing counted; allocates nothing. deliver runs on `to`. */
 void hits_init(struct hits *h, struct loop *to,
 	       void (*deliver)(const struct hit *h, size_t n, void *arg), void *arg);
+/* Counts one. */
 void hits_add(struct hits *h, const unsigned char challenge_id[HITS_ID_SIZE]);
 /* Sends what was counted unless a batch is still on its way. h lives until that is delivered. */
 void hits_flush(struct hits *h);

@@ -28,6 +28,8 @@ struct cache_conf {
 	struct loop *loop;    /* NULL: background work runs in the calls (tests) */
 };
 
+/* Reads or makes the key; touches no cache file yet. ERR_DENIED: others may read the key file;
+ * ERR_INVALID: it is not a key. */
 int cache_create(struct cache **out, const struct cache_conf *c, struct err *e) must_check;
 /* Finishes what is running, then frees; closed (may be NULL) is called later when there is a loop,
  * before the return when there is none. */

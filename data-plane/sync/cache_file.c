@@ -186,13 +186,21 @@ static int header_check(struct cache_file *f, const struct cache_id *id,
 int cache_file_open(struct cache_file *f, const char *path, const struct cache_id *id,
 		    struct err *e)
 {
+	int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+
+	*f = (struct cache_file){.fd = -1};
+	if (fd < 0)
+		return err_errno(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_UNAVAILABLE, errno,
+				 "cache %s", path);
+	return cache_file_attach(f, fd, id, e);
+}
+
+int cache_file_attach(struct cache_file *f, int fd, const struct cache_id *id, struct err *e)
+{
 	unsigned char header[HEADER_MAX];
 	size_t got, size = 0;
 
-	*f = (struct cache_file){.fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW)};
-	if (f->fd < 0)
-		return err_errno(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_UNAVAILABLE, errno,
-				 "cache %s", path);
+	*f = (struct cache_file){.fd = fd};
 	if (read_some(f->fd, header, sizeof(header), 0, &got, e) == 0 &&
 	    header_check(f, id, header, got, &size, e) == 0 &&
 	    file_init(f, id, header, size, e) == 0)

@@ -56,6 +56,9 @@ int cache_file_create(struct cache_file *f, const char *path, const struct cache
  * format, another node's. */
 int cache_file_open(struct cache_file *f, const char *path, const struct cache_id *id,
 		    struct err *e) must_check;
+/* The same with a descriptor, which is closed with the file or on error. */
+int cache_file_attach(struct cache_file *f, int fd, const struct cache_id *id,
+		      struct err *e) must_check;
 /* Closes, cleanses. Records that were not sealed are dropped. */
 void cache_file_close(struct cache_file *f);
 

@@ -52,7 +52,8 @@ bool certs_normalise(struct str name, char *out, size_t *len)
 
 	if (name.len > 0 && name.ptr[name.len - 1] == '.')
 		name.len--;
-	if (name.len == 0 || name.len > CERTS_NAME_MAX || name.ptr[0] == '.')
+	if (name.len == 0 || name.len > CERTS_NAME_MAX || name.ptr[0] == '.' ||
+	    name.ptr[name.len - 1] == '.')
 		return false;
 	for (size_t i = 0; i < name.len; i++) {
 		out[i] = ascii_lower(name.ptr[i]);
@@ -281,7 +282,7 @@ static bool same_cert(const struct cert *a, const struct cert_source *pairs, siz
 		const struct cert_source *s = &pairs[i];
 
 		if (p->leaf_len != s->leaf.len || p->key_len != s->key.len ||
-		    memcmp(p->leaf, s->leaf.ptr, s->leaf.len) != 0 ||
+		    memcmp(p->leaf, s->leaf.ptr, s->leaf.len) != 0 /* not secret */ ||
 		    CRYPTO_memcmp(p->key, s->key.ptr, s->key.len) != 0 || !same_chain(p->chain, s))
 			return false;
 	}
@@ -444,7 +445,7 @@ static int claim_new(struct certs *c, struct vmap_txn *x, const struct vmap_entr
 	if (!sni)
 		return 0;
 	holder = name_of(vmap_staged(vmap_find(&c->names, sni_name(sni))));
-	if (holder && memcmp(holder->sni_id, entry->key, CERTS_ID_SIZE) != 0)
+	if (holder && !str_eq(id_str(holder->sni_id), (struct str){entry->key, entry->key_len}))
 		return err_set(e, ERR_CONFLICT, "name %.*s belongs to another sni",
 			       (int)sni->name_len, sni->name);
 	if (!vmap_staged(vmap_find(&c->certs, id_str(sni->certificate_id))))

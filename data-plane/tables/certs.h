@@ -52,7 +52,9 @@ struct certs {
 	uint64_t next_serial;		/* private */
 };
 
+/* Empty. */
 int certs_init(struct certs *c, struct err *e) must_check;
+/* No reader may be left; keys are cleansed. */
 void certs_deinit(struct certs *c);
 
 /* Lower case, one trailing dot off. false: not a host name (empty, too long, an IP literal, bytes
@@ -61,6 +63,7 @@ bool certs_normalise(struct str name, char *out, size_t *len);
 /* Kong's order (kong-admin-api.md 2.2): exact, "*.rest", "prefix.*", "*". name is normalised. NULL:
  * none of them. The certificate lives until rcu_leave. */
 const struct cert *certs_find(const struct certs *c, uint64_t generation, struct str name);
+/* The certificate with this id, or NULL. */
 const struct cert *certs_by_id(const struct certs *c, uint64_t generation,
 			       const unsigned char id[CERTS_ID_SIZE]);
 
@@ -76,11 +79,14 @@ struct cert_source {
  * by the caller. */
 int certs_put(struct certs *c, struct vmap_txn *x, const unsigned char id[CERTS_ID_SIZE],
 	      const struct cert_source *pairs, size_t count, struct err *e) must_check;
+/* Stages removals; what is not there is fine. */
 int certs_remove(struct certs *c, struct vmap_txn *x, const unsigned char id[CERTS_ID_SIZE],
 		 struct err *e) must_check;
+/* Stages a name: "a.b", "*.b", "a.*" or "*", lower case. ERR_INVALID: anything else. */
 int certs_put_sni(struct certs *c, struct vmap_txn *x, const unsigned char id[CERTS_ID_SIZE],
 		  struct str name, const unsigned char certificate_id[CERTS_ID_SIZE],
 		  struct err *e) must_check;
+/* As certs_remove. */
 int certs_remove_sni(struct certs *c, struct vmap_txn *x, const unsigned char id[CERTS_ID_SIZE],
 		     struct err *e) must_check;
 /* Everything that x did not touch goes (a snapshot). Before certs_resolve. */

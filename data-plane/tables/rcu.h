@@ -25,7 +25,9 @@
 #endif
 
 #ifdef RCU_TSAN
+/* Of the sanitizer's run time: what was released at addr happened before what acquires it. */
 void __tsan_acquire(void *addr);
+/* The other half. */
 void __tsan_release(void *addr);
 /* Stands for liburcu's grace period. */
 extern char rcu_tsan_grace;

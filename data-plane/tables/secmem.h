@@ -22,6 +22,7 @@ struct secmem {
 	void *free_lists[SECMEM_MAX / SECMEM_STEP + 1]; /* private */
 };
 
+/* Empty: nothing is mapped yet. */
 void secmem_init(struct secmem *s);
 /* Cleanses and unmaps everything. */
 void secmem_deinit(struct secmem *s);

@@ -53,6 +53,7 @@ void tables_begin(struct tables *t, bool replacing);
 /* All or nothing. On error nothing changed, the transaction is still open and *culprit names the
  * entity. */
 int tables_commit(struct tables *t, struct tables_culprit *culprit, struct err *e) must_check;
+/* Nothing changed. Harmless when nothing is open. */
 void tables_abort(struct tables *t);
 /* Frees what no reader can see any more; never waits. Call now and then. Returns whether something
  * still waits. */

@@ -19,7 +19,9 @@ struct tickets {
 	struct secmem keys;  /* private */
 };
 
+/* Empty. */
 int tickets_init(struct tickets *t, struct err *e) must_check;
+/* No reader may be left; cleanses. */
 void tickets_deinit(struct tickets *t);
 
 /* Copies the secrets of a generation, newest not_before first; returns how many. The caller
@@ -28,10 +30,14 @@ size_t tickets_copy(const struct tickets *t, uint64_t generation,
 		    struct ticket_secret out[TICKET_SECRETS_MAX]);
 
 /* --- writer --- */
+
+/* Copies. ERR_INVALID: a secret of another size. */
 int tickets_put(struct tickets *t, struct vmap_txn *x, const unsigned char id[TICKET_ID_SIZE],
 		struct str secret, int64_t not_before, struct err *e) must_check;
+/* What is not there is fine. */
 int tickets_remove(struct tickets *t, struct vmap_txn *x, const unsigned char id[TICKET_ID_SIZE],
 		   struct err *e) must_check;
+/* Everything that x did not touch goes. */
 int tickets_sweep(struct tickets *t, struct vmap_txn *x, struct err *e) must_check;
 /* Checks the number of secrets: once, before the commit. */
 int tickets_resolve(struct tickets *t, struct vmap_txn *x, unsigned char culprit[TICKET_ID_SIZE],

@@ -44,7 +44,7 @@ static int match(struct cds_lfht_node *node, const void *key)
 	const struct vmap_entry *e = entry_of(node);
 
 	rcu_tsan_acquire(node);
-	return e->key_len == k->len && memcmp(e->key, k->ptr, k->len) == 0;
+	return str_eq((struct str){e->key, e->key_len}, *k);
 }
 
 int vmap_init(struct vmap *m, void (*free_value)(struct version *v, void *arg), void *arg,

@@ -52,6 +52,7 @@ struct vmap {
 	atomic_size_t count; /* read: keys with a value in the newest generation */
 };
 
+/* Empty. free_value is called by the writer for each value that no reader can see any more. */
 int vmap_init(struct vmap *m, void (*free_value)(struct version *v, void *arg), void *arg,
 	      struct err *e) must_check;
 /* No reader may be left. Frees all values. */
@@ -106,6 +107,7 @@ void vmap_reap(struct vmap_txn *x, uint64_t generation, struct vmap_entry **dead
 struct vmap_entry *vmap_dead_next(struct vmap_entry *e);
 /* Frees an entry that left its map a grace period ago. */
 void vmap_entry_free(struct vmap_entry *e);
+/* Frees the list, not what it names. */
 void vmap_txn_deinit(struct vmap_txn *x);
 
 #endif

@@ -33,9 +33,11 @@ struct tls_ctx_options {
 
 struct tls_ctx;
 
+/* Errors of the default certificate name the file. o is copied; what it points to is borrowed. */
 int tls_ctx_create(struct tls_ctx **out, const struct tls_ctx_options *o, struct err *e) must_check;
 /* Connections that use it keep the SSL_CTX, but must not handshake any more. NULL is fine. */
 void tls_ctx_free(struct tls_ctx *c);
+/* Borrowed. */
 SSL_CTX *tls_ctx_ssl(struct tls_ctx *c);
 
 #endif

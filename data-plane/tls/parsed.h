@@ -23,7 +23,9 @@ struct parsed_cert {
 
 struct parsed_cache;
 
+/* Holds at most max certificates (at least one). */
 int parsed_cache_create(struct parsed_cache **out, size_t max, struct err *e) must_check;
+/* NULL is fine. */
 void parsed_cache_free(struct parsed_cache *c);
 /* *out lives until the next call. Takes references where it is kept longer. */
 int parsed_cache_get(struct parsed_cache *c, const struct cert *cert,
@@ -33,6 +35,7 @@ struct parsed_stats {
 	uint64_t hits, misses;
 	size_t count;
 };
+/* Counts since it was made. */
 void parsed_cache_stats(const struct parsed_cache *c, struct parsed_stats *out);
 
 #endif

@@ -142,7 +142,7 @@ int ticket_keys_use(struct ticket_keys *k, unsigned char name[TICKET_NAME_SIZE],
 			return -1;
 	} else {
 		for (found = 0; found < SLOTS; found++)
-			if (memcmp(name, k->keys[found], TICKET_NAME_SIZE) == 0)
+			if (CRYPTO_memcmp(name, k->keys[found], TICKET_NAME_SIZE) == 0)
 				break;
 		if (found == SLOTS)
 			return 0;

@@ -1,4 +1,4 @@
-/* Encoded Change messages for tests, made with the generated code. Ids are one byte repeated; out
+/* Encoded Change messages for tests, written by hand. Ids are one byte repeated; out
  * is cleared first. */
 #ifndef CARDEA_TESTS_TESTCHANGE_H
 #define CARDEA_TESTS_TESTCHANGE_H

@@ -1,4 +1,4 @@
-#include "data-plane/stats.h"
+#include "data-plane/proxy/stats.h"
 
 #include <string.h>
 

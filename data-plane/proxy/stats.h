@@ -1,6 +1,6 @@
 /* The data plane's metrics: families and the series that workers add to. Thread: any after init. */
-#ifndef CARDEA_DP_STATS_H
-#define CARDEA_DP_STATS_H
+#ifndef CARDEA_PROXY_STATS_H
+#define CARDEA_PROXY_STATS_H
 
 #include "common/metrics/metrics.h"
 #include "data-plane/tls/ctx.h"
@@ -34,16 +34,22 @@ struct stats {
 	struct metric_series *gauges[STATS_GAUGES];	/* private */
 };
 
+/* Makes every series. */
 int stats_init(struct stats *s, struct err *e) must_check;
+/* After the last update. */
 void stats_deinit(struct stats *s);
 
+/* One handshake that ended so. */
 void stats_handshake(struct stats *s, enum tls_outcome outcome);
+/* One answer. */
 void stats_request(struct stats *s, unsigned status);
+/* One ACME validation answered. */
 void stats_challenge_hit(struct stats *s);
 /* A connection over the limit. */
 void stats_refused(struct stats *s);
 /* A request or connection that HTTP refused; reason is a limit's or a rule's name. */
 void stats_rejected(struct stats *s, const char *reason);
+/* Gauges: set by the sync thread. */
 void stats_set(struct stats *s, enum stats_gauge g, double value);
 
 #endif
