@@ -29,6 +29,8 @@
 void __tsan_acquire(void *addr);
 /* The other half. */
 void __tsan_release(void *addr);
+/* Read by the sanitizer at start. */
+const char *__tsan_default_suppressions(void);
 /* Stands for liburcu's grace period. */
 extern char rcu_tsan_grace;
 #define rcu_tsan_acquire(p) __tsan_acquire(p)

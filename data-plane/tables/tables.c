@@ -61,6 +61,7 @@ static void grace_passed(struct rcu_head *head)
 {
 	struct tables_batch *b = container_of(head, struct tables_batch, rcu);
 
+	rcu_tsan_acquire(head);
 	atomic_store_explicit(&b->passed, true, memory_order_release);
 }
 
@@ -71,6 +72,7 @@ static void batch_wait(struct tables *t, struct tables_batch *b)
 	*t->batches_end = b;
 	t->batches_end = &b->next;
 	rcu_enter(); /* call_rcu asks for it */
+	rcu_tsan_release(&b->rcu);
 	call_rcu(&b->rcu, grace_passed);
 	if (!was_online)
 		rcu_leave();

@@ -10,6 +10,13 @@ enum { FIRST_BUCKETS = 64, FIRST_TOUCHED = 16 };
 
 #ifdef RCU_TSAN
 char rcu_tsan_grace;
+
+/* What liburcu itself does cannot be judged: its barriers are not seen. */
+const char *__tsan_default_suppressions(void)
+{
+	return "called_from_lib:liburcu-qsbr.so\ncalled_from_lib:liburcu-cds.so\n"
+	       "called_from_lib:liburcu-common.so\n";
+}
 #endif
 
 /* Multiply and fold, keyed by a random seed: look-ups are by outside names, but only names of the
