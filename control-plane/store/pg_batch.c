@@ -15,6 +15,7 @@ void pg_batch_deinit(struct pg_batch *b)
 	free(b->statements);
 	b->statements = NULL;
 	b->count = 0;
+	b->cap = 0;
 	arena_deinit(&b->arena);
 }
 

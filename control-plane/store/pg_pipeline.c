@@ -162,8 +162,10 @@ void pg_take_results(struct pg *pg)
 	while (pg->state == PG_BUSY && !PQisBusy(pg->conn)) {
 		PGresult *r = PQgetResult(pg->conn);
 		bool sync = r && PQresultStatus(r) == PGRES_PIPELINE_SYNC;
-		bool script = pg->batch->script;
+		bool script;
 
+		assert(pg->batch); /* a busy session has one */
+		script = pg->batch->script;
 		if (r && !sync)
 			take_result(pg, r);
 		PQclear(r);

@@ -2,6 +2,7 @@
 #include "control-plane/store/pg_target.h"
 
 #include <libpq-fe.h>
+#include <openssl/crypto.h>
 
 #include "common/core/str.h"
 
@@ -68,6 +69,18 @@ static size_t pieces(const char *list)
 	return n;
 }
 
+/* As libpq: one for all, or one for each. */
+static int check_count(const char *keyword, const char *list, size_t hosts, bool one_for_all,
+		       struct err *e)
+{
+	size_t n = pieces(list);
+
+	if (n == 0 || n == hosts || (n == 1 && one_for_all))
+		return 0;
+	return err_set(e, ERR_INVALID, "connection string: %zu hosts, but %zu in %s", hosts, n,
+		       keyword);
+}
+
 static int split_hosts(struct pg_target *t, const char *host, const char *hostaddr,
 		       const char *port, struct err *e)
 {
@@ -78,6 +91,8 @@ static int split_hosts(struct pg_target *t, const char *host, const char *hostad
 	if (n > PG_HOSTS_MAX)
 		return err_set(e, ERR_LIMIT, "more than %d hosts in the connection string",
 			       PG_HOSTS_MAX);
+	if (check_count("host", host, n, false, e) < 0 || check_count("port", port, n, true, e) < 0)
+		return -1;
 	for (size_t i = 0; i < n; i++) {
 		struct pg_host *h = &t->hosts[t->host_count++];
 
@@ -199,8 +214,11 @@ int pg_target_init(struct pg_target *t, const char *conninfo, const struct pg_li
 
 void pg_target_deinit(struct pg_target *t)
 {
-	for (size_t i = AT_OTHERS; i < t->param_count; i++)
+	/* A password may be among them. */
+	for (size_t i = AT_OTHERS; i < t->param_count; i++) {
+		OPENSSL_cleanse(t->values[i], strlen(t->values[i]));
 		free(t->values[i]);
+	}
 	for (size_t i = 0; i < t->host_count; i++) {
 		free(t->hosts[i].host);
 		free(t->hosts[i].hostaddr);

@@ -22,20 +22,19 @@ static void test_who_is_live(void **state)
 {
 	static const struct {
 		const char *name;
-		bool connected, local;
 		uint64_t age;
-		bool live;
+		bool connected, local, live;
 	} rows[] = {
-		{"here", true, true, 1000000, true},
-		{"left just now", false, true, 0, true},
-		{"left at the limit", false, true, GRACE, true},
-		{"left before it", false, true, GRACE + 1, false},
-		{"elsewhere", true, false, 100, true},
-		{"elsewhere, control plane silent", true, false, GRACE + MEMBER_SILENCE_MS, true},
-		{"elsewhere, control plane dead", true, false, GRACE + MEMBER_SILENCE_MS + 1,
+		{"here", 1000000, true, true, true},
+		{"left just now", 0, false, true, true},
+		{"left at the limit", GRACE, false, true, true},
+		{"left before it", GRACE + 1, false, true, false},
+		{"elsewhere", 100, true, false, true},
+		{"elsewhere, control plane silent", GRACE + MEMBER_SILENCE_MS, true, false, true},
+		{"elsewhere, control plane dead", GRACE + MEMBER_SILENCE_MS + 1, true, false,
 		 false},
-		{"left elsewhere", false, false, GRACE, true},
-		{"left elsewhere before", false, false, GRACE + 1, false},
+		{"left elsewhere", GRACE, false, false, true},
+		{"left elsewhere before", GRACE + 1, false, false, false},
 	};
 
 	(void)state;
