@@ -145,11 +145,11 @@ void problem_own(struct problem *p, const char *kind, const char *fmt, ...)
 {
 	va_list ap;
 
+	memset(p, 0, sizeof(*p));
 	snprintf(p->type, sizeof(p->type), "%s%s", PROBLEM_OWN, kind);
 	va_start(ap, fmt);
 	vsnprintf(p->detail, sizeof(p->detail), fmt, ap);
 	va_end(ap);
-	p->status = 0;
 	p->retry_after_ms = RETRY_AFTER_NONE;
 }
 

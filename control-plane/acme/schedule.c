@@ -61,7 +61,10 @@ static void on_taken(const struct store_result *r, void *arg)
 		return;
 	if (r->fault != STORE_OK)
 		log_warn("due orders cannot be read", log_err(&r->err));
-	json_array_foreach(r->rows, i, row) begin(a, row);
+	json_array_foreach(r->rows, i, row)
+	{
+		begin(a, row);
+	}
 	if (a->in_flight)
 		metric_set(a->in_flight, a->at_work);
 	if (a->take_again)

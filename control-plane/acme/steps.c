@@ -17,7 +17,7 @@
  * the CA's request earlier (RFC 8555 section 7.5.1). */
 enum { HIT_WAIT_MS = 3000 };
 /* From the first hit to the first look: the CA asks from several places and then has to think. */
-enum { HIT_SETTLE_MS = 20 };
+enum { HIT_SETTLE_MS = 10 };
 enum { CA_WAIT_S = 60 }; /* for a validation or an issuance, in one run */
 enum { REREAD_MAX = 3 };
 

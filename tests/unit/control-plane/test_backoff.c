@@ -39,12 +39,12 @@ struct poll_row {
 };
 
 static const struct poll_row polls[] = {
-	{0, RETRY_AFTER_NONE, 50},
-	{1, RETRY_AFTER_NONE, 100},
-	{6, RETRY_AFTER_NONE, 3200},
-	{7, RETRY_AFTER_NONE, 5000},
+	{0, RETRY_AFTER_NONE, 20},
+	{1, RETRY_AFTER_NONE, 40},
+	{7, RETRY_AFTER_NONE, 2560},
+	{8, RETRY_AFTER_NONE, 5000},
 	{1000, RETRY_AFTER_NONE, 5000},
-	{0, 0, 50},
+	{0, 0, 20},
 	{0, 3000, 3000},
 	{9, 3000, 5000},
 	{0, 86400000, 15000},
