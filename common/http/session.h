@@ -100,8 +100,9 @@ int http_server_accept(struct http_server *s, struct conn_options *o, struct err
 /* Finish: HTTP/1 answers with `Connection: close`, HTTP/2 with GOAWAY; idle connections close now.
  */
 void http_server_drain(struct http_server *s);
-/* Closes every connection now. True: some are still there; closed (may be NULL) is called once, after the
- * last one is gone. False: nothing was open, closed is not called. From then on *s may be freed. */
+/* Closes every connection now. True: some are still there; closed (may be NULL) is called once,
+ * after the last one is gone. False: nothing was open, closed is not called. From then on *s may be
+ * freed. */
 bool http_server_close(struct http_server *s, void (*closed)(void *arg), void *arg);
 
 /* --- inside an exchange --- */

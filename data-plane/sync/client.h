@@ -27,9 +27,13 @@ struct sync_client_conf {
 	void *arg;
 };
 
+/* Begins to connect; a must live until closed. Errors are of the configuration and its files: that
+ * nobody answers is none. */
 int sync_client_start(struct sync_client **out, struct loop *l, struct apply *a,
 		      const struct sync_client_conf *c, struct err *e) must_check;
+/* closed is called later, after which nothing of s is left. */
 void sync_client_close(struct sync_client *s, void (*closed)(void *arg), void *arg);
+/* Whether a stream is open. */
 bool sync_client_connected(const struct sync_client *s);
 /* Why there is no stream now; "" when there is one. */
 const char *sync_client_problem(const struct sync_client *s);
