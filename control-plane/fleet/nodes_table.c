@@ -12,7 +12,7 @@
 #include "common/core/clock.h"
 #include "common/core/log.h"
 
-enum { RETRY_MS = 1000, ITEMS_PER_NOTIFY = 64, PURGE_BEATS = 720 };
+enum { RETRY_MS = 1000, ITEMS_PER_NOTIFY = 32, PURGE_BEATS = 720 };
 
 static const char sql_write[] =
 	"WITH up AS ("
@@ -44,7 +44,7 @@ static const char sql_heartbeat[] = "WITH up AS (UPDATE nodes SET last_seen = no
 				    "  (SELECT count(*) FROM up) AS rows";
 
 static const char sql_read[] =
-	"SELECT id, hostname, epoch, revision, connected, control_plane,"
+	"SELECT id, hostname, epoch, revision, connected,"
 	" (extract(epoch FROM now() - last_seen) * 1000)::bigint AS age"
 	" FROM nodes WHERE control_plane IS DISTINCT FROM $1::uuid"
 	" AND last_seen > now() - make_interval(secs => $2::double precision)";
@@ -255,11 +255,15 @@ static const char *text_of(const json_t *o, const char *name)
 	return s ? s : "";
 }
 
+/* 0 for what is no number or negative; columns of type float come as reals. */
 static uint64_t number_of(const json_t *o, const char *name)
 {
-	json_int_t n = (json_int_t)json_number_value(json_object_get(o, name));
+	const json_t *v = json_object_get(o, name);
+	double real = json_real_value(v);
 
-	return n > 0 ? (uint64_t)n : 0;
+	if (json_is_integer(v))
+		return json_integer_value(v) > 0 ? (uint64_t)json_integer_value(v) : 0;
+	return real >= 1 && real < 1e15 ? (uint64_t)real : 0;
 }
 
 static void read_now(struct nodes_table *t);
@@ -285,7 +289,6 @@ static void on_read(const struct store_result *r, void *arg)
 		const struct nodes_row n = {
 			.id = text_of(row, "id"),
 			.epoch = text_of(row, "epoch"),
-			.control_plane = text_of(row, "control_plane"),
 			.revision = number_of(row, "revision"),
 			.connected = json_is_true(json_object_get(row, "connected")),
 			.hostname = text_of(row, "hostname"),
@@ -339,7 +342,6 @@ void nodes_table_notified(struct nodes_table *t, const char *payload)
 		const struct nodes_row n = {
 			.id = text_of(item, "i"),
 			.epoch = text_of(item, "e"),
-			.control_plane = text_of(whole, "cp"),
 			.revision = number_of(item, "r"),
 			.connected = json_is_true(json_object_get(item, "c")),
 		};

@@ -109,18 +109,12 @@ static void pump(struct stream *s)
 		list_push(&s->server->ready, &s->ready);
 }
 
-static void drain_server(struct stream_server *s);
-
 /* One slice for each stream that was ready, so that a snapshot for many holds nobody up. */
 static void on_turn(struct timer *t)
 {
 	struct stream_server *server = container_of(t, struct stream_server, turn);
 	struct link now;
 
-	if (server->closing) {
-		drain_server(server);
-		return;
-	}
 	list_init(&now);
 	while (!list_empty(&server->ready)) {
 		struct link *l = server->ready.next;
@@ -132,7 +126,7 @@ static void on_turn(struct timer *t)
 		list_remove(&s->ready);
 		pump(s);
 	}
-	if (!list_empty(&server->ready))
+	if (!list_empty(&server->ready) && !server->closing)
 		timer_start(&server->turn, 0, 0);
 }
 
@@ -390,15 +384,6 @@ static void turn_closed(struct timer *t)
 	release(container_of(t, struct stream_server, turn));
 }
 
-/* The sessions use the server until the last of them is gone. */
-static void drain_server(struct stream_server *s)
-{
-	if (s->http.session_count > 0)
-		timer_start(&s->turn, 1, 0);
-	else
-		timer_close(&s->turn, turn_closed);
-}
-
 static int start_listeners(struct stream_server *s, struct loop *l, const struct listen_list *list,
 			   struct err *e)
 {
@@ -449,7 +434,7 @@ void stream_server_close(struct stream_server *s, void (*closed)(void *arg), voi
 		s->open++;
 	for (size_t i = 0; i < s->listener_count; i++)
 		listener_close(s->listeners[i], listener_closed, s);
-	timer_start(&s->turn, 0, 0);
+	timer_close(&s->turn, turn_closed);
 }
 
 const struct addr *stream_server_addr(const struct stream_server *s)

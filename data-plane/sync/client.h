@@ -27,13 +27,14 @@ struct sync_client_conf {
 	void *arg;
 };
 
-/* Begins to connect; a must live until closed. Errors are of the configuration and its files: that
- * nobody answers is none. */
+/* Connects in the background and goes on for ever. Strings of *c are copied; apply is borrowed and
+ * must be used by nobody else on another thread. ERR_INVALID: addresses or labels; errors of the
+ * TLS files name them. */
 int sync_client_start(struct sync_client **out, struct loop *l, struct apply *a,
 		      const struct sync_client_conf *c, struct err *e) must_check;
-/* closed is called later, after which nothing of s is left. */
+/* Ends the stream; what was staged is rolled back. closed comes once, later. */
 void sync_client_close(struct sync_client *s, void (*closed)(void *arg), void *arg);
-/* Whether a stream is open. */
+/* Whether a stream is open now. */
 bool sync_client_connected(const struct sync_client *s);
 /* Why there is no stream now; "" when there is one. */
 const char *sync_client_problem(const struct sync_client *s);

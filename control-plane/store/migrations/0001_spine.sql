@@ -9,10 +9,9 @@ CREATE TABLE cluster (
 );
 INSERT INTO cluster DEFAULT VALUES;
 
--- A restored backup or a promoted standby has another timeline; a dump that is restored elsewhere another system identifier, and
--- one that is restored where it came from another oid of the table.
+-- A restored dump has another system identifier, a restored backup or a promoted standby another timeline.
 CREATE FUNCTION cardea_epoch() RETURNS text LANGUAGE sql STABLE AS $$
-	SELECT c.id || '.' || s.system_identifier || '.' || k.timeline_id || '.' || c.tableoid
+	SELECT c.id || '.' || s.system_identifier || '.' || k.timeline_id
 	FROM cluster c, pg_control_system() s, pg_control_checkpoint() k
 $$;
 

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "common/http/grpc.h"
+#include "tests/unit/lib/wire.h"
 
 static const struct entity challenges = {.name = "acme_challenges"};
 
@@ -20,31 +21,6 @@ struct bench {
 	uint64_t now_ms;
 };
 
-static uint64_t varint(const unsigned char *p, size_t *at)
-{
-	uint64_t n = 0;
-
-	for (unsigned shift = 0;; shift += 7) {
-		n |= (uint64_t)(p[*at] & 0x7f) << shift;
-		if (!(p[(*at)++] & 0x80))
-			return n;
-	}
-}
-
-/* The value of varint field `number` of a small message. */
-static uint64_t field(const unsigned char *p, size_t n, uint64_t number)
-{
-	for (size_t at = 0; at < n;) {
-		uint64_t key = varint(p, &at);
-		uint64_t value = varint(p, &at);
-		if ((key & 7) == 2)
-			at += value;
-		else if (key >> 3 == number)
-			return value;
-	}
-	return 0;
-}
-
 static void note(struct bench *b, const char *text)
 {
 	size_t n = strlen(b->sent);
@@ -57,14 +33,14 @@ static bool write_message(struct str bytes, void *arg)
 	struct bench *b = arg;
 	const unsigned char *p = (const unsigned char *)bytes.ptr + GRPC_PREFIX_SIZE;
 	size_t at = 1;
-	size_t n = varint(p, &at);
+	size_t n = wire_varint(p, &at);
 	char text[64];
 
 	if (p[0] == 0x0a) {
-		snprintf(text, sizeof(text), "begin %d", (int)field(p + at, n, 2));
+		snprintf(text, sizeof(text), "begin %d", (int)wire_field(p + at, n, 2, NULL));
 	} else if (p[0] == 0x1a) {
-		snprintf(text, sizeof(text), "commit %d/%d", (int)field(p + at, n, 2),
-			 (int)field(p + at, n, 3));
+		snprintf(text, sizeof(text), "commit %d/%d", (int)wire_field(p + at, n, 2, NULL),
+			 (int)wire_field(p + at, n, 3, NULL));
 	} else {
 		/* id is field 1 of 16 bytes; then the entity's own field: 15 is a removal */
 		bool removed = p[at + 18] == (15 << 3 | 2);
@@ -360,7 +336,7 @@ static void test_reset_in_a_snapshot(void **state)
 	setup(&b);
 	assert_int_equal(hello(&b, "e1", 0), 0);
 	assert_string_equal(pump(&b, 1, NODE_PUMP_MORE), "begin 3 a");
-	node_image_reset(&b.node, false);
+	node_image_reset(&b.node);
 	image_reset(&b.image, "e1");
 	sends(&b, "");
 	set(&b, 'n', false, 7);
@@ -368,7 +344,7 @@ static void test_reset_in_a_snapshot(void **state)
 	sends(&b, "begin 7 n commit 7/0");
 	/* And again when it is up to date. */
 	assert_int_equal(node_ack(&b.node, 7, NULL), 0);
-	node_image_reset(&b.node, false);
+	node_image_reset(&b.node);
 	image_reset(&b.image, "e1");
 	set(&b, 'n', false, 7);
 	set(&b, 'o', false, 8);

@@ -5,7 +5,6 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -15,6 +14,7 @@
 #include "common/net/tls.h"
 #include "tests/unit/lib/loop_fixture.h"
 #include "tests/unit/lib/testcert.h"
+#include "tests/unit/lib/wire.h"
 
 /* --- apply, as the client sees it --- */
 
@@ -94,7 +94,7 @@ void apply_rollback(struct apply *a)
 struct bench {
 	struct loop_fixture f;
 	struct testca ca;
-	char dir[64];
+	struct testcert_files files;
 	char address[64];
 	SSL_CTX *tls;
 	struct http_server http;
@@ -110,32 +110,6 @@ struct bench {
 	bool client_closed, listener_closed;
 };
 
-static uint64_t varint(const unsigned char *p, size_t *at)
-{
-	uint64_t n = 0;
-
-	for (unsigned shift = 0;; shift += 7) {
-		n |= (uint64_t)(p[*at] & 0x7f) << shift;
-		if (!(p[(*at)++] & 0x80))
-			return n;
-	}
-}
-
-/* Field `number` of a message: its value, or its length with *bytes set. */
-static uint64_t field(const unsigned char *p, size_t n, uint64_t number, const char **bytes)
-{
-	for (size_t at = 0; at < n;) {
-		uint64_t key = varint(p, &at);
-		uint64_t value = varint(p, &at);
-		if (key >> 3 == number && bytes)
-			*bytes = (const char *)p + at;
-		if (key >> 3 == number)
-			return value;
-		at += (key & 7) == 2 ? value : 0;
-	}
-	return 0;
-}
-
 static int on_node_message(struct str m, void *arg, struct err *e)
 {
 	struct bench *b = arg;
@@ -143,31 +117,29 @@ static int on_node_message(struct str m, void *arg, struct err *e)
 	const char *text = "";
 	const char *kind = "";
 	size_t at = 1;
-	size_t n = varint(p, &at);
+	size_t n = wire_varint(p, &at);
 	size_t len, reason;
 
 	(void)e;
 	b->messages++;
 	switch (p[0] >> 3) {
 	case 1:
-		len = field(p + at, n, 5, &text);
-		note(&b->log, "hello %.*s@%d", (int)len, text, (int)field(p + at, n, 6, NULL));
+		len = wire_field(p + at, n, 5, &text);
+		note(&b->log, "hello %.*s@%d", (int)len, text, (int)wire_field(p + at, n, 6, NULL));
 		break;
 	case 2:
-		note(&b->log, "ack %d", (int)field(p + at, n, 1, NULL));
+		note(&b->log, "ack %d", (int)wire_field(p + at, n, 1, NULL));
 		break;
 	case 3:
-		len = field(p + at, n, 2, &kind);
-		reason = field(p + at, n, 4, &text);
-		note(&b->log, "nack %d %.*s: %.*s", (int)field(p + at, n, 1, NULL), (int)len, kind,
-		     (int)reason, text);
-		break;
-	case 4:
-		field(p + at, n, 1, &text);
-		note(&b->log, "hits %d", (int)field((const unsigned char *)text, 20, 2, NULL));
+		len = wire_field(p + at, n, 2, &kind);
+		reason = wire_field(p + at, n, 4, &text);
+		note(&b->log, "nack %d %.*s: %.*s", (int)wire_field(p + at, n, 1, NULL), (int)len,
+		     kind, (int)reason, text);
 		break;
 	default:
-		fail();
+		assert_int_equal(p[0] >> 3, 4);
+		wire_field(p + at, n, 1, &text);
+		note(&b->log, "hits %d", (int)wire_field((const unsigned char *)text, 20, 2, NULL));
 	}
 	return 0;
 }
@@ -231,42 +203,21 @@ static void on_change(void *arg)
 	((struct bench *)arg)->changes++;
 }
 
-static const char *path(struct bench *b, const char *name)
-{
-	static char out[3][96];
-	static unsigned turn;
-	char *p = out[turn++ % 3];
-
-	snprintf(p, sizeof(out[0]), "%s/%s", b->dir, name);
-	return p;
-}
-
 static void setup(struct bench *b)
 {
 	struct listener_options o = {.on_accept = on_accept, .arg = b};
-	const struct testcert_options leaf = {.name = "node"};
-	X509 *cert;
-	EVP_PKEY *key;
 	struct err e = ERR_INIT;
 
 	memset(b, 0, sizeof(*b));
 	fixture_init(&b->f);
 	testca_init(&b->ca, "cluster");
-	snprintf(b->dir, sizeof(b->dir), "/tmp/cardea-client.XXXXXX");
-	assert_non_null(mkdtemp(b->dir));
-	testcert_issue(&b->ca, &leaf, &cert, &key);
-	testcert_write(path(b, "ca.crt"), b->ca.cert);
-	testcert_write(path(b, "node.crt"), cert);
-	testcert_write_key(path(b, "node.key"), key);
-	X509_free(cert);
-	EVP_PKEY_free(key);
+	testcert_files_init(&b->files, &b->ca, &b->ca, NULL);
 	b->tls = testcert_server(&b->ca, "DNS:cp.test", &b->ca);
 	tls_context_alpn(b->tls, true);
 	http_server_init(&b->http, &handler, b);
 	b->http.http2 = true;
 	assert_int_equal(addr_parse(&o.entry.addr, STR("127.0.0.1:0"), NULL), 0);
-	if (listener_start(&b->listener, &b->f.loop, &o, &e))
-		fail_msg("%s", e.message);
+	assert_int_equal(listener_start(&b->listener, &b->f.loop, &o, &e), 0);
 	snprintf(b->address, sizeof(b->address), "127.0.0.1:%d",
 		 addr_port(listener_addr(b->listener)));
 	b->apply.log = &b->log;
@@ -282,17 +233,12 @@ static void setup(struct bench *b)
 
 static void start(struct bench *b)
 {
-	char ca[96], crt[96], key[96];
 	struct err e = ERR_INIT;
 
-	snprintf(ca, sizeof(ca), "%s/ca.crt", b->dir);
-	snprintf(crt, sizeof(crt), "%s/node.crt", b->dir);
-	snprintf(key, sizeof(key), "%s/node.key", b->dir);
-	b->conf.ca_file = b->conf.ca_file ? b->conf.ca_file : ca;
-	b->conf.cert_file = crt;
-	b->conf.key_file = key;
-	if (sync_client_start(&b->client, &b->f.loop, &b->apply, &b->conf, &e))
-		fail_msg("%s", e.message);
+	b->conf.ca_file = b->files.ca;
+	b->conf.cert_file = b->files.cert;
+	b->conf.key_file = b->files.key;
+	assert_int_equal(sync_client_start(&b->client, &b->f.loop, &b->apply, &b->conf, &e), 0);
 }
 
 static void is_true(void *arg)
@@ -302,8 +248,6 @@ static void is_true(void *arg)
 
 static void teardown(struct bench *b)
 {
-	static const char *const files[] = {"ca.crt", "node.crt", "node.key", "foreign.crt"};
-
 	if (b->client) {
 		sync_client_close(b->client, is_true, &b->client_closed);
 		run_until(&b->f, b->client_closed);
@@ -311,9 +255,7 @@ static void teardown(struct bench *b)
 	http_server_close(&b->http, NULL, NULL);
 	listener_close(b->listener, is_true, &b->listener_closed);
 	run_until(&b->f, b->listener_closed && b->http.session_count == 0);
-	for (size_t i = 0; i < array_len(files); i++)
-		(void)unlink(path(b, files[i]));
-	(void)rmdir(b->dir);
+	testcert_files_deinit(&b->files);
 	grpc_reader_deinit(&b->reader);
 	buf_deinit(&b->log);
 	SSL_CTX_free(b->tls);
@@ -335,44 +277,30 @@ static void say(struct bench *b, struct str message)
 
 static void say_begin(struct bench *b, char epoch, char revision)
 {
-	const char m[] = {0x0a, 5, 0x0a, 1, epoch, 0x10, revision};
+	char m[WIRE_SIZE];
 
-	say(b, (struct str){m, sizeof(m)});
+	say(b, wire_begin(m, epoch, revision));
 }
 
 static void say_commit(struct bench *b, char epoch, char revision, char since)
 {
-	const char m[] = {0x1a, 7, 0x0a, 1, epoch, 0x10, revision, 0x18, since};
+	char m[WIRE_SIZE];
 
-	say(b, (struct str){m, sizeof(m)});
+	say(b, wire_commit(m, epoch, revision, since));
 }
 
 static void say_put(struct bench *b, const char *word)
 {
-	char m[64] = {0x12, 0, 0x0a, 16};
-	size_t n = strlen(word);
-	size_t at = 20;
+	char m[WIRE_SIZE];
 
-	m[at++] = 0x22;
-	m[at++] = (char)(n + 2 + 6);
-	m[at++] = 0x0a;
-	m[at++] = (char)n;
-	memcpy(m + at, word, n);
-	at += n;
-	memcpy(m + at, "\x12\x01t\x1a\x01k", 6);
-	at += 6;
-	m[1] = (char)(at - 2);
-	say(b, (struct str){m, at});
+	say(b, wire_challenge(m, word));
 }
 
-/* A change of a kind that this version does not know. */
 static void say_unknown(struct bench *b)
 {
-	char m[24] = {0x12, 22, 0x0a, 16};
+	char m[WIRE_SIZE];
 
-	memcpy(m + 20, "\x7a\x02xx", 4);
-	m[20] = 0x72;
-	say(b, (struct str){m, sizeof(m)});
+	say(b, wire_unknown(m));
 }
 
 static void expect(struct bench *b, const char *want)
@@ -536,11 +464,15 @@ static void test_malformed_message_ends_the_stream(void **state)
 
 static void test_reconnects(void **state)
 {
+	const struct err why = {ERR_UNAVAILABLE, 0, "test"};
 	struct bench b;
-	struct err why = ERR_INIT;
+	char both[128];
 
 	(void)state;
 	setup(&b);
+	/* Nobody listens at the first address: the next one in turn. */
+	snprintf(both, sizeof(both), "127.0.0.1:1, %s", b.address);
+	b.conf.control_planes = both;
 	start(&b);
 	opened(&b, "hello @0");
 	say_begin(&b, 'e', 3);
@@ -548,7 +480,6 @@ static void test_reconnects(void **state)
 	expect(&b, "begin e 3 | commit 3 | ack 3");
 	say_put(&b, "half");
 	expect(&b, "put half");
-	err_set(&why, ERR_UNAVAILABLE, "test");
 	exchange_abort(b.stream, &why);
 	expect(&b, "rollback | hello e@3");
 	assert_int_equal(b.streams, 2);
@@ -572,32 +503,16 @@ static void test_statuses(void **state)
 	teardown(&b);
 }
 
-static void test_next_address(void **state)
-{
-	struct bench b;
-	char both[128];
-
-	(void)state;
-	setup(&b);
-	snprintf(both, sizeof(both), "127.0.0.1:1, %s", b.address);
-	b.conf.control_planes = both;
-	start(&b);
-	opened(&b, "hello @0");
-	teardown(&b);
-}
-
 static void test_foreign_control_plane(void **state)
 {
 	struct bench b;
 	struct testca foreign;
-	char file[96];
 
 	(void)state;
 	setup(&b);
 	testca_init(&foreign, "foreign");
-	snprintf(file, sizeof(file), "%s", path(&b, "foreign.crt"));
-	testcert_write(file, foreign.cert);
-	b.conf.ca_file = file;
+	testcert_files_deinit(&b.files);
+	testcert_files_init(&b.files, &b.ca, &foreign, NULL);
 	start(&b);
 	run_until(&b.f, b.changes > 0);
 	assert_int_equal(b.streams, 0);
@@ -676,7 +591,6 @@ int main(void)
 		cmocka_unit_test(test_malformed_message_ends_the_stream),
 		cmocka_unit_test(test_reconnects),
 		cmocka_unit_test(test_statuses),
-		cmocka_unit_test(test_next_address),
 		cmocka_unit_test(test_foreign_control_plane),
 		cmocka_unit_test(test_hits),
 		cmocka_unit_test(test_bad_configuration),

@@ -5,6 +5,7 @@
 #include <openssl/x509v3.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <unistd.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -147,4 +148,32 @@ void testcert_write_key(const char *path, EVP_PKEY *key)
 	assert_non_null(f);
 	assert_int_equal(PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL), 1);
 	fclose(f);
+}
+
+void testcert_files_init(struct testcert_files *f, const struct testca *ca,
+			 const struct testca *trusted, const char *san)
+{
+	const struct testcert_options o = {.san = san};
+	X509 *cert;
+	EVP_PKEY *key;
+
+	snprintf(f->folder, sizeof(f->folder), "/tmp/cardea-unit.XXXXXX");
+	assert_non_null(mkdtemp(f->folder));
+	snprintf(f->ca, sizeof(f->ca), "%s/ca.crt", f->folder);
+	snprintf(f->cert, sizeof(f->cert), "%s/leaf.crt", f->folder);
+	snprintf(f->key, sizeof(f->key), "%s/leaf.key", f->folder);
+	testcert_issue(ca, &o, &cert, &key);
+	testcert_write(f->ca, trusted->cert);
+	testcert_write(f->cert, cert);
+	testcert_write_key(f->key, key);
+	X509_free(cert);
+	EVP_PKEY_free(key);
+}
+
+void testcert_files_deinit(struct testcert_files *f)
+{
+	(void)unlink(f->ca);
+	(void)unlink(f->cert);
+	(void)unlink(f->key);
+	(void)rmdir(f->folder);
 }

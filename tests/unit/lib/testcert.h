@@ -38,4 +38,15 @@ SSL_CTX *testcert_client(const struct testca *trusted, const struct testca *own)
 void testcert_write(const char *path, X509 *cert);
 void testcert_write_key(const char *path, EVP_PKEY *key);
 
+/* The same as files for daemons' options: a new folder with ca.crt (of trusted), leaf.crt and
+ * leaf.key (a leaf of ca for san, which may be NULL). */
+struct testcert_files {
+	char folder[48];
+	char ca[64], cert[64], key[64];
+};
+void testcert_files_init(struct testcert_files *f, const struct testca *ca,
+			 const struct testca *trusted, const char *san);
+/* Removes folder and files. */
+void testcert_files_deinit(struct testcert_files *f);
+
 #endif
