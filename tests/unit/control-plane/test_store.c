@@ -1,4 +1,4 @@
-/* The store against a real PostgreSQL: rows, pages, plain queries, migrations, compaction. */
+/* The store against a real PostgreSQL: rows, pages, plain queries, compaction. */
 #include "control-plane/store/store.h"
 
 #include "tests/unit/control-plane/store_fixture.h"
@@ -168,62 +168,6 @@ static void test_seal_and_unseal(void **state)
 	store_fixture_close(f);
 }
 
-/* --- migrations --- */
-
-static void test_two_migrate_at_once(void **state)
-{
-	const char *conninfo = pg_fixture_database(0);
-	struct store_fixture *a = store_fixture_start(conninfo);
-	struct store_fixture *b = store_fixture_start_on(conninfo, a->on);
-	char *text;
-
-	(void)state;
-	store_fixture_wait_ready(a);
-	store_fixture_wait_ready(b);
-	assert_int_equal(a->ready_kind, ERR_NONE);
-	assert_int_equal(b->ready_kind, ERR_NONE);
-	text = pg_fixture_sql(conninfo, "SELECT number, name FROM schema_migrations");
-	assert_string_equal(text, "1|spine");
-	free(text);
-	store_fixture_close(b);
-	store_fixture_close(a);
-}
-
-static void test_newer_schema_is_refused(void **state)
-{
-	const char *conninfo = pg_fixture_database(0);
-	struct store_fixture *f = store_fixture_open(conninfo);
-
-	(void)state;
-	store_fixture_close(f);
-	free(pg_fixture_sql(conninfo,
-			    "INSERT INTO schema_migrations (number, name) VALUES (9999, 'later')"));
-	f = store_fixture_start(conninfo);
-	store_fixture_wait_ready(f);
-	assert_int_equal(f->ready_kind, ERR_INVALID);
-	assert_non_null(strstr(f->ready_message, "version 9999"));
-	store_fixture_close(f);
-}
-
-static void test_migration_that_fails(void **state)
-{
-	const char *conninfo = pg_fixture_database(0);
-	struct store_fixture *f;
-	char *text;
-
-	(void)state;
-	free(pg_fixture_sql(conninfo, "CREATE TABLE snis (x int)"));
-	f = store_fixture_start(conninfo);
-	store_fixture_wait_ready(f);
-	assert_int_equal(f->ready_kind, ERR_INTERNAL);
-	assert_non_null(strstr(f->ready_message, "migration 1 (spine)"));
-	store_fixture_close(f);
-	/* Nothing of it stayed. */
-	text = pg_fixture_sql(conninfo, "SELECT to_regclass('cluster') IS NULL");
-	assert_string_equal(text, "t");
-	free(text);
-}
-
 static void test_closing_before_ready(void **state)
 {
 	struct store_fixture *f = store_fixture_start("host=/nowhere dbname=x");
@@ -288,9 +232,6 @@ int main(void)
 		cmocka_unit_test(test_pages),
 		cmocka_unit_test(test_plain_query),
 		cmocka_unit_test(test_seal_and_unseal),
-		cmocka_unit_test(test_two_migrate_at_once),
-		cmocka_unit_test(test_newer_schema_is_refused),
-		cmocka_unit_test(test_migration_that_fails),
 		cmocka_unit_test(test_closing_before_ready),
 		cmocka_unit_test(test_bad_connection_strings),
 		cmocka_unit_test(test_compaction),

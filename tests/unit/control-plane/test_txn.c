@@ -226,7 +226,7 @@ static void test_plans_after_a_failure(void **state)
 
 static void test_many_rows_one_revision(void **state)
 {
-	enum { ROWS = 3000 };
+	enum { ROWS = 800 };
 	struct store_fixture *f = rows_open(pg_fixture_database(0));
 	struct txn *t = txn_create(f->store, NULL);
 	char id[40], *text;
@@ -240,7 +240,7 @@ static void test_many_rows_one_revision(void **state)
 	assert_int_equal(f->fault, STORE_OK);
 	assert_int_equal(f->revision, 2);
 	text = pg_fixture_sql(f->conninfo, "SELECT count(*) FROM changes WHERE revision = 2");
-	assert_string_equal(text, "3000");
+	assert_string_equal(text, "800");
 	free(text);
 	store_fixture_close(f);
 }
