@@ -57,7 +57,7 @@ bool certs_normalise(struct str name, char *out, size_t *len)
 		return false;
 	for (size_t i = 0; i < name.len; i++) {
 		out[i] = ascii_lower(name.ptr[i]);
-		if (!name_byte(out[i]) || (out[i] == '.' && out[i - 1] == '.'))
+		if (!name_byte(out[i]) || (i > 0 && out[i] == '.' && out[i - 1] == '.'))
 			return false;
 		numeric = numeric && (out[i] == '.' || (out[i] >= '0' && out[i] <= '9'));
 	}

@@ -261,9 +261,11 @@ static int stage_absent(struct vmap_txn *x, struct vmap *m, struct vmap_entry *e
 {
 	struct version *v = calloc(1, sizeof(*v));
 
-	if (!v || touch(x, m, entry, e) != 0) {
+	if (!v)
+		return err_memory(e, "staging a removal");
+	if (touch(x, m, entry, e) != 0) {
 		free(v);
-		return v ? -1 : err_memory(e, "staging a removal");
+		return -1;
 	}
 	v->absent = true;
 	if (entry->pending)

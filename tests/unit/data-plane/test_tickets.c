@@ -85,7 +85,7 @@ static void test_refused(void **state)
 static void hkdf(const unsigned char *secret, const char *info, unsigned char out[80])
 {
 	static const unsigned char salt[32];
-	unsigned char prk[32], block[32], input[32 + 64 + 1];
+	unsigned char prk[32], block[32] = {0}, input[32 + 64 + 1];
 	size_t info_len = strlen(info), have = 0;
 	unsigned n;
 
