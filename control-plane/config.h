@@ -28,7 +28,7 @@ struct cp_config {
 	uint64_t acme_barrier_timeout;
 	int acme_barrier_policy;
 	int64_t acme_renew_percent;
-	uint64_t cluster_queue_max, cluster_keepalive, cluster_node_grace;
+	uint64_t cluster_keepalive, cluster_node_grace;
 	char *prefix;
 };
 

@@ -26,6 +26,7 @@ enum { EXIT_CONFIG = 2 };
 
 struct control_plane {
 	struct cp_config config;
+	const char *config_file;
 	char id[UUID_TEXT_SIZE];
 	struct buf conninfo;
 	struct loop loop;
@@ -103,6 +104,8 @@ static void on_signal(int signum, void *arg)
 {
 	struct control_plane *cp = arg;
 
+	if (signum == SIGHUP)
+		cp_options_reload(cp->config_file);
 	if (signum == SIGHUP || signum == SIGUSR1)
 		return;
 	log_notice("stopping", log_i64("signal", signum));
@@ -122,7 +125,6 @@ static int start_fleet(struct control_plane *cp, struct err *e)
 		.cert_file = c->cluster_cert,
 		.key_file = c->cluster_cert_key,
 		.ca_file = c->cluster_ca_cert,
-		.queue_bytes = c->cluster_queue_max,
 		.keepalive_ms = c->cluster_keepalive,
 		.node_grace_ms = c->cluster_node_grace,
 		.metrics = cp->metrics,
@@ -234,7 +236,7 @@ int main(int argc, char **argv)
 {
 	struct control_plane cp = {.conninfo = {.secret = true}};
 	struct err e = ERR_INIT;
-	int rc = cp_options(argc, argv, &cp.config);
+	int rc = cp_options(argc, argv, &cp.config, &cp.config_file);
 
 	if (rc >= 0)
 		return rc;

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/core/log.h"
+
 enum { EXIT_CONFIG = 2 };
 
 static void usage(FILE *out)
@@ -107,16 +109,18 @@ static int read_options(int argc, char **argv, const char **file, bool *test)
 	return -1;
 }
 
-int cp_options(int argc, char **argv, struct cp_config *config)
+int cp_options(int argc, char **argv, struct cp_config *config, const char **file)
 {
 	struct err e = ERR_INIT;
-	const char *file = NULL;
 	bool test = false;
-	int rc = read_options(argc, argv, &file, &test);
+	int rc;
+
+	*file = NULL;
+	rc = read_options(argc, argv, file, &test);
 
 	if (rc >= 0)
 		return rc;
-	if (conf_load(cp_config_keys, cp_config_key_count, config, file, &e) < 0) {
+	if (conf_load(cp_config_keys, cp_config_key_count, config, *file, &e) < 0) {
 		fprintf(stderr, "cardea-cp: %s\n", e.message);
 		return EXIT_CONFIG;
 	}
@@ -130,4 +134,19 @@ int cp_options(int argc, char **argv, struct cp_config *config)
 	conf_print(cp_config_keys, cp_config_key_count, config, stdout);
 	conf_free(cp_config_keys, cp_config_key_count, config);
 	return 0;
+}
+
+void cp_options_reload(const char *file)
+{
+	struct cp_config fresh = {0};
+	struct err e = ERR_INIT;
+
+	if (conf_load(cp_config_keys, cp_config_key_count, &fresh, file, &e) < 0) {
+		log_error("configuration not read again", log_err(&e));
+		return;
+	}
+	log_set_level((enum log_level)fresh.log_level);
+	log_notice("configuration read again",
+		   log_str("log_level", log_level_name((enum log_level)fresh.log_level)));
+	conf_free(cp_config_keys, cp_config_key_count, &fresh);
 }

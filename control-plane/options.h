@@ -5,9 +5,13 @@
 #include "common/core/str.h"
 #include "control-plane/config.h"
 
-/* Reads -c FILE, -t, -V, -h and the configuration. Returns -1 to go on with *config filled in, else
- * the exit code: 0 after -t, -V, -h; 2 after a message on stderr about what is wrong. */
-int cp_options(int argc, char **argv, struct cp_config *config);
+/* Reads -c FILE, -t, -V, -h and the configuration. Returns -1 to go on with *config and *file (as
+ * given; NULL: none) filled in, else the exit code: 0 after -t, -V, -h; 2 after a message on stderr
+ * about what is wrong. */
+int cp_options(int argc, char **argv, struct cp_config *config, const char **file);
+/* Reads the configuration again and takes over what can change while running: log_level. An error
+ * is logged and changes nothing. */
+void cp_options_reload(const char *file);
 /* What cannot be told key by key: needed files, loopback rule. */
 int cp_config_check(const struct cp_config *c, struct err *e) must_check;
 /* The libpq connection string. */

@@ -21,8 +21,6 @@ struct fleet_conf {
 	const char *control_plane_id; /* UUID of this process */
 	struct listen_list listen;    /* cluster_listen */
 	const char *cert_file, *key_file, *ca_file;
-	uint64_t queue_bytes; /* not used: nothing is queued for a node beyond its connection's mark
-				 (256 KiB); a slow node is sent the last state of what it missed */
 	uint64_t keepalive_ms; /* 10,000 */
 	uint64_t
 		node_grace_ms; /* a node that left is still "live" for the barrier so long: 5,000 */

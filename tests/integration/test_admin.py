@@ -254,3 +254,28 @@ def test_keys_are_sealed_in_the_database(cp, database):
     assert b"PRIVATE KEY" not in sealed and sealed[:2] == b"C1"
     body = json.loads(cp.get(f"/certificates/{c['id']}").text)
     assert body["key"] == c["key"]
+
+
+def test_hangup_reads_the_log_level_again(cp):
+    import signal
+
+    from harness import wait_until
+
+    text = cp.config.read_text()
+    try:
+        cp.config.write_text(text.replace("log_level = debug", "log_level = warn"))
+        cp.process.signal(signal.SIGHUP)
+        wait_until(lambda: cp.get("/status").status_code == 200 and quiet(cp), 10, "no debug lines any more")
+        cp.config.write_text("log_level = loud\n")
+        cp.process.signal(signal.SIGHUP)
+        wait_until(lambda: "configuration not read again" in cp.process.log(), 10, "refusal logged")
+        assert cp.get("/status").status_code == 200
+    finally:
+        cp.config.write_text(text)
+        cp.process.signal(signal.SIGHUP)
+
+
+def quiet(cp):
+    before = len(cp.process.log())
+    cp.get("/certificates")
+    return len(cp.process.log()) == before
