@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from harness import Cluster, Pebble, Postgres, free_port, make_folder
+from pki import der, pair
 
 _names = itertools.count(1)
 
@@ -82,3 +83,16 @@ def pebble_default(c):
     import requests
 
     requests.post("http://127.0.0.1:8055/set-default-ipv4", json={"ip": c.data_planes[0].ip}, timeout=5)
+
+
+@pytest.fixture(scope="module")
+def pair_of_planes(bare_cluster):
+    """One control plane and two data planes: the first has no default certificate, the second has one (bare_cluster.default_der)."""
+    cert, cert_pem, key = pair("default.example.com")
+    bare_cluster.default_der = der(cert)
+    (bare_cluster.folder / "default.crt").write_text(cert_pem)
+    (bare_cluster.folder / "default.key").write_text(key)
+    bare_cluster.add_control_plane().start()
+    bare_cluster.add_data_plane().start()
+    bare_cluster.add_data_plane(ssl_cert=bare_cluster.folder / "default.crt", ssl_cert_key=bare_cluster.folder / "default.key").start()
+    return bare_cluster

@@ -81,10 +81,13 @@ BEGIN
 	RETURN found_revision;
 END $$;
 
--- A transaction that forgot to take its revision (an operator's SQL by hand) gets one at commit.
+-- A transaction that forgot to take its revision (an operator's SQL by hand) gets one at commit. Asked once per changed row, so
+-- it looks at that row only: cardea_take_revision passes the dead versions of all of them, 10,000 rows took 20 s.
 CREATE FUNCTION cardea_take_revision_late() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-	PERFORM cardea_take_revision(NULL);
+	IF EXISTS (SELECT 1 FROM changes WHERE kind = NEW.kind AND id = NEW.id AND revision < 0) THEN
+		PERFORM cardea_take_revision(NULL);
+	END IF;
 	RETURN NULL;
 END $$;
 CREATE CONSTRAINT TRIGGER changes_take_revision AFTER INSERT OR UPDATE ON changes
