@@ -62,12 +62,14 @@ int vmap_init(struct vmap *m, void (*free_value)(struct version *v, void *arg), 
 
 	if (RAND_bytes((unsigned char *)&seed, sizeof(seed)) != 1)
 		return err_openssl(e, ERR_INTERNAL, "no random seed for a table");
-	table = cds_lfht_new_flavor(FIRST_BUCKETS, FIRST_BUCKETS, 0,
-				    CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING, &urcu_qsbr_flavor,
-				    NULL);
+	table = cds_lfht_new_flavor(FIRST_BUCKETS, FIRST_BUCKETS, 0, 0, &urcu_qsbr_flavor, NULL);
 	if (!table)
 		return err_memory(e, "making a table");
-	*m = (struct vmap){.table = table, .seed = seed, .free_value = free_value, .arg = arg};
+	*m = (struct vmap){.table = table,
+			   .seed = seed,
+			   .buckets = FIRST_BUCKETS,
+			   .free_value = free_value,
+			   .arg = arg};
 	return 0;
 }
 
@@ -204,6 +206,16 @@ static int touch(struct vmap_txn *x, struct vmap *m, struct vmap_entry *entry, s
 	return 0;
 }
 
+/* The writer grows the table itself: liburcu's automatic growth, measured here with version 0.13,
+ * sometimes does not begin at all, and look-ups then walk chains of thousands. */
+static void grow(struct vmap *m)
+{
+	if (++m->entries <= m->buckets)
+		return;
+	m->buckets *= 2;
+	cds_lfht_resize(m->table, m->buckets);
+}
+
 static struct vmap_entry *entry_add(struct vmap *m, struct str key, struct err *e)
 {
 	struct vmap_entry *entry;
@@ -226,6 +238,7 @@ static struct vmap_entry *entry_add(struct vmap *m, struct str key, struct err *
 	cds_lfht_add(m->table, hash_of(m->seed, key), &entry->node);
 	if (!was_online)
 		rcu_leave();
+	grow(m);
 	return entry;
 }
 
@@ -353,6 +366,7 @@ static void entry_reap(struct vmap_touch *t, uint64_t generation, struct vmap_en
 	if (--e->lists > 0 || v != head || (head && !head->absent))
 		return;
 	if (cds_lfht_del(t->map->table, &e->node) == 0) {
+		t->map->entries--;
 		/* pending links dead entries; its last reader may still be reading key and head. */
 		e->pending = (struct version *)(void *)*dead;
 		*dead = e;

@@ -44,8 +44,9 @@ struct vmap_entry {
 };
 
 struct vmap {
-	struct cds_lfht *table; /* private */
-	uint64_t seed;		/* private */
+	struct cds_lfht *table;	 /* private */
+	uint64_t seed;		 /* private */
+	size_t entries, buckets; /* private: the writer's */
 	/* Frees a value (never an absent one). Thread: the writer. */
 	void (*free_value)(struct version *v, void *arg);
 	void *arg;
