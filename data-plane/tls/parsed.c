@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "common/core/list.h"
+#include "common/pki/key.h"
 
 enum { CHAINS_MAX = 64, BUCKETS_MIN = 16 };
 
@@ -152,10 +153,8 @@ static int part_parse(struct parsed_cache *c, struct parsed_part *out, const str
 	out->leaf = d2i_X509(NULL, &p, (long)in->leaf_len);
 	if (!out->leaf)
 		return err_openssl(e, ERR_INTERNAL, "packed leaf");
-	p = in->key;
-	out->key = d2i_AutoPrivateKey(NULL, &p, (long)in->key_len);
-	if (!out->key)
-		return err_openssl(e, ERR_INTERNAL, "packed key");
+	if (key_from_der(&out->key, (struct str){(const char *)in->key, in->key_len}, e) != 0)
+		return err_prefix(e, "packed key");
 	return chain_get(c, in->chain, &out->chain, e);
 }
 
