@@ -264,6 +264,10 @@ static void answer(struct exchange *x, unsigned status)
 	struct str type = STR("text/plain; charset=utf-8");
 	struct str body = str_from(http_reason(status));
 
+	if (x->response_done) { /* the answer stands; only the connection ends */
+		x->session->protocol->progress(x);
+		return;
+	}
 	if (x->responded) {
 		abort_with(x, NULL);
 		return;
