@@ -305,25 +305,26 @@ static void drain(void *arg)
 	free(o);
 }
 
+static void order_drain(struct worker *w, uint64_t until_ns)
+{
+	struct err e = ERR_INIT;
+	struct drain_order *o = malloc(sizeof(*o));
+
+	if (o)
+		*o = (struct drain_order){w, until_ns};
+	if (!o || loop_post(&w->loop, drain, o, &e) != 0) {
+		log_crit("out of memory while stopping", log_err(&e));
+		abort();
+	}
+}
+
 void workers_drain(struct workers *all, uint64_t drain_ms)
 {
 	uint64_t until = clock_mono_ns() + drain_ms * 1000000ULL;
 
-	for (size_t i = 0; i < all->count; i++) {
-		struct err e = ERR_INIT;
-		struct drain_order *o = malloc(sizeof(*o));
-
-		if (!all->items[i]->started) {
-			free(o);
-			continue;
-		}
-		if (o)
-			*o = (struct drain_order){all->items[i], until};
-		if (!o || loop_post(&all->items[i]->loop, drain, o, &e) != 0) {
-			log_crit("out of memory while stopping", log_u64("worker", i));
-			abort();
-		}
-	}
+	for (size_t i = 0; i < all->count; i++)
+		if (all->items[i]->started)
+			order_drain(all->items[i], until);
 }
 
 /* --- threads --- */

@@ -173,20 +173,29 @@ static int claim_new(struct challenges *c, struct vmap_txn *x, const struct vmap
 	return vmap_put(x, &c->live, key, &live->version, e);
 }
 
-int challenges_resolve(struct challenges *c, struct vmap_txn *x,
+/* Calls fn for the staged challenges among the transaction's first n entries. */
+static int each_staged(struct challenges *c, struct vmap_txn *x, size_t n,
+		       int (*fn)(struct challenges *c, struct vmap_txn *x,
+				 const struct vmap_entry *entry, struct err *e),
 		       unsigned char culprit[CHALLENGE_ID_SIZE], struct err *e)
 {
-	size_t n = x->count; /* what is appended below is derived */
+	for (size_t i = 0; i < n; i++) {
+		struct vmap_touch t = x->touched[i];
 
-	for (size_t i = 0; i < 2 * n; i++) {
-		struct vmap_touch t = x->touched[i % n];
-
-		if (t.map != &c->ids || !t.entry->pending)
-			continue;
-		if ((i < n ? release_old : claim_new)(c, x, t.entry, e) == 0)
+		if (t.map != &c->ids || !t.entry->pending || fn(c, x, t.entry, e) == 0)
 			continue;
 		memcpy(culprit, t.entry->key, CHALLENGE_ID_SIZE);
 		return -1;
 	}
 	return 0;
+}
+
+int challenges_resolve(struct challenges *c, struct vmap_txn *x,
+		       unsigned char culprit[CHALLENGE_ID_SIZE], struct err *e)
+{
+	size_t n = x->count; /* what is appended below is derived */
+
+	if (each_staged(c, x, n, release_old, culprit, e) < 0)
+		return -1;
+	return each_staged(c, x, n, claim_new, culprit, e);
 }

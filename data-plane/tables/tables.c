@@ -159,7 +159,7 @@ bool tables_reap(struct tables *t)
 
 		rcu_tsan_grace_passed();
 		t->batches = b->next;
-		if (!t->batches)
+		if (t->batches_end == &b->next)
 			t->batches_end = &t->batches;
 		while (b->dead) {
 			struct vmap_entry *e = b->dead;
