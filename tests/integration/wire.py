@@ -106,10 +106,10 @@ def server_name(*names, kind=0):
     return extension(0, struct.pack(">H", len(entries)) + entries)
 
 
-def client_hello(*extensions, suites=(0x1301, 0x1302, 0xC02B, 0xC02F), legacy=0x0303):
+def client_hello(*extensions, suites=(0x1301, 0x1302, 0xC02B, 0xC02F), legacy=0x0303, groups=b"\x00\x1d\x00\x17"):
     """A ClientHello that offers TLS 1.2 and, by default, nothing else that matters."""
     base = (
-        extension(10, b"\x00\x04\x00\x1d\x00\x17")
+        extension(10, struct.pack(">H", len(groups)) + groups)
         + extension(11, b"\x01\x00")
         + extension(13, b"\x00\x08\x04\x03\x08\x04\x04\x01\x08\x05")
     )
