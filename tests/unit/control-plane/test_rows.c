@@ -159,7 +159,7 @@ static const char *const mistyped[] = {
 	"{\"size\":1.5}",
 	"{\"at\":\"now\"}",
 	"{\"at\":true}",
-	"{\"parent\":\"" ID "\"}",
+	"{\"parent\":\"x\"}",
 	"{\"parent\":{}}",
 	"{\"parent\":{\"id\":4}}",
 	"{\"key\":5}",

@@ -354,6 +354,7 @@ static void test_chunks_swapped(void **state)
 	(void)state;
 	make_file();
 	read_file(&file);
+	assert_true(file.data && file.len > header);
 	for (int i = 0; i < 3; i++) {
 		sizes[i] = 4 + 12 + 16 +
 			   ((size_t)(unsigned char)file.data[at + 2] << 8 |
