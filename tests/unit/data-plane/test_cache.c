@@ -354,11 +354,10 @@ static void test_chunks_swapped(void **state)
 	(void)state;
 	make_file();
 	read_file(&file);
-	assert_true(file.data && file.len > header);
 	for (int i = 0; i < 3; i++) {
 		sizes[i] = 4 + 12 + 16 +
-			   ((size_t)(unsigned char)file.data[at + 2] << 8 |
-			    (unsigned char)file.data[at + 3]);
+			   ((size_t)(unsigned char)buf_str(&file).ptr[at + 2] << 8 |
+			    (unsigned char)buf_str(&file).ptr[at + 3]);
 		at += sizes[i];
 	}
 	assert_int_equal(at, file.len);
