@@ -3,7 +3,9 @@
 #include <stdlib.h>
 
 #include "common/core/list.h"
+#include "common/pki/cert.h"
 #include "common/pki/key.h"
+#include "data-plane/tls/p256.h"
 
 enum { CHAINS_MAX = 64, BUCKETS_MIN = 16 };
 
@@ -22,6 +24,7 @@ struct chain_item {
 };
 
 struct parsed_cache {
+	struct p256 *p256;
 	struct item **buckets;
 	size_t mask, max;
 	struct link lru;
@@ -46,6 +49,10 @@ int parsed_cache_create(struct parsed_cache **out, size_t max, struct err *e)
 	if (!c->buckets) {
 		free(c);
 		return err_memory(e, "making the cache of parsed certificates");
+	}
+	if (p256_create(&c->p256, e) != 0) {
+		parsed_cache_free(c);
+		return -1;
 	}
 	*out = c;
 	return 0;
@@ -86,6 +93,7 @@ void parsed_cache_free(struct parsed_cache *c)
 		item_free(c, container_of(list_first(&c->lru), struct item, lru));
 	for (size_t i = 0; i < CHAINS_MAX; i++)
 		sk_X509_pop_free(c->chains[i].chain, X509_free);
+	p256_free(c->p256);
 	free(c->buckets);
 	free(c);
 }
@@ -148,13 +156,12 @@ static int chain_get(struct parsed_cache *c, const struct cert_chain *chain, STA
 static int part_parse(struct parsed_cache *c, struct parsed_part *out, const struct cert_part *in,
 		      struct err *e)
 {
-	const unsigned char *p = in->leaf;
+	struct str leaf = {(const char *)in->leaf, in->leaf_len};
+	struct str key = {(const char *)in->key, in->key_len};
 
-	out->leaf = d2i_X509(NULL, &p, (long)in->leaf_len);
-	if (!out->leaf)
-		return err_openssl(e, ERR_INTERNAL, "packed leaf");
-	if (key_from_der(&out->key, (struct str){(const char *)in->key, in->key_len}, e) != 0)
-		return err_prefix(e, "packed key");
+	if (!p256_parse(c->p256, leaf, key, &out->leaf, &out->key) &&
+	    (cert_from_der(&out->leaf, leaf, e) != 0 || key_from_der(&out->key, key, e) != 0))
+		return err_prefix(e, "packed certificate");
 	return chain_get(c, in->chain, &out->chain, e);
 }
 
