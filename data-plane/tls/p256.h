@@ -19,6 +19,7 @@
 
 struct p256;
 
+/* Makes the library context: milliseconds, once per worker. */
 int p256_create(struct p256 **out, struct err *e) must_check;
 /* NULL is fine. No certificate that it parsed may be left. */
 void p256_free(struct p256 *p);
