@@ -153,17 +153,10 @@ static void test_nulls(void **state)
 
 /* The checks keep such values from getting here: it would be our bug, and must not be stored. */
 static const char *const mistyped[] = {
-	"{\"name\":5}",
-	"{\"name\":[]}",
-	"{\"size\":\"5\"}",
-	"{\"size\":1.5}",
-	"{\"at\":\"now\"}",
-	"{\"at\":true}",
-	"{\"parent\":\"x\"}",
-	"{\"parent\":{}}",
-	"{\"parent\":{\"id\":4}}",
-	"{\"key\":5}",
-	"{\"id\":7}",
+	"{\"name\":5}",	      "{\"name\":[]}",	  "{\"size\":\"5\"}",
+	"{\"size\":1.5}",     "{\"at\":\"now\"}", "{\"at\":true}",
+	"{\"parent\":\"x\"}", "{\"parent\":{}}",  "{\"parent\":{\"id\":4}}",
+	"{\"key\":5}",	      "{\"id\":7}",
 };
 
 static void test_mistyped(void **state)
