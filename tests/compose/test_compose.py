@@ -28,6 +28,11 @@ def stack(tmp_path_factory):
         s.compose("up", "-d", "--scale", "data-plane=3")
         wait_until(lambda: len(s.connected()) == 3, 60, "three data planes connected")
         s.keep_root()
+    except BaseException:
+        print(s.compose("logs", "--tail=40", "--no-color", check=False))
+        s.down()
+        raise
+    try:
         yield s
     finally:
         s.down()
