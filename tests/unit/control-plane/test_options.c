@@ -38,6 +38,7 @@ static void refuse(const struct cp_config *c, const char *text)
 
 static void test_needed(void **state)
 {
+	const char *const nothing = NULL;
 	static const struct {
 		size_t offset;
 		const char *name;
@@ -54,7 +55,7 @@ static void test_needed(void **state)
 	assert_int_equal(cp_config_check(&c, &e), 0);
 	for (size_t i = 0; i < array_len(needed); i++) {
 		c = good();
-		memset((char *)&c + needed[i].offset, 0, sizeof(char *));
+		memcpy((char *)&c + needed[i].offset, &nothing, sizeof(nothing));
 		refuse(&c, needed[i].name);
 	}
 }
