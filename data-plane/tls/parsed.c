@@ -3,9 +3,7 @@
 #include <stdlib.h>
 
 #include "common/core/list.h"
-#include "common/pki/cert.h"
-#include "common/pki/key.h"
-#include "data-plane/tls/p256.h"
+#include "data-plane/tls/signer.h"
 
 enum { CHAINS_MAX = 64, BUCKETS_MIN = 16 };
 
@@ -24,11 +22,11 @@ struct chain_item {
 };
 
 struct parsed_cache {
-	struct p256 *p256;
 	struct item **buckets;
 	size_t mask, max;
 	struct link lru;
 	struct chain_item chains[CHAINS_MAX];
+	struct signer *signer; /* of P-256 certificates, which nearly all are */
 	uint64_t clock;
 	struct parsed_stats stats;
 };
@@ -50,8 +48,9 @@ int parsed_cache_create(struct parsed_cache **out, size_t max, struct err *e)
 		free(c);
 		return err_memory(e, "making the cache of parsed certificates");
 	}
-	if (p256_create(&c->p256, e) != 0) {
-		parsed_cache_free(c);
+	if (signer_create(&c->signer, e) != 0) {
+		free(c->buckets);
+		free(c);
 		return -1;
 	}
 	*out = c;
@@ -93,7 +92,7 @@ void parsed_cache_free(struct parsed_cache *c)
 		item_free(c, container_of(list_first(&c->lru), struct item, lru));
 	for (size_t i = 0; i < CHAINS_MAX; i++)
 		sk_X509_pop_free(c->chains[i].chain, X509_free);
-	p256_free(c->p256);
+	signer_free(c->signer);
 	free(c->buckets);
 	free(c);
 }
@@ -153,16 +152,33 @@ static int chain_get(struct parsed_cache *c, const struct cert_chain *chain, STA
 	return *out ? 0 : err_memory(e, "sharing a chain");
 }
 
+/* Keys of any kind, by OpenSSL's decoders. */
+static int pair_parse(struct parsed_part *out, const struct cert_part *in, struct err *e)
+{
+	const unsigned char *p = in->leaf;
+
+	out->leaf = d2i_X509(NULL, &p, (long)in->leaf_len);
+	if (!out->leaf)
+		return err_openssl(e, ERR_INTERNAL, "packed leaf");
+	p = in->key;
+	out->key = d2i_AutoPrivateKey(NULL, &p, (long)in->key_len);
+	if (!out->key)
+		return err_openssl(e, ERR_INTERNAL, "packed key");
+	return 0;
+}
+
 static int part_parse(struct parsed_cache *c, struct parsed_part *out, const struct cert_part *in,
 		      struct err *e)
 {
-	struct str leaf = {(const char *)in->leaf, in->leaf_len};
-	struct str key = {(const char *)in->key, in->key_len};
+	const struct str leaf = {(const char *)in->leaf, in->leaf_len};
+	const struct str key = {(const char *)in->key, in->key_len};
+	int rc;
 
-	if (!p256_parse(c->p256, leaf, key, &out->leaf, &out->key) &&
-	    (cert_from_der(&out->leaf, leaf, e) != 0 || key_from_der(&out->key, key, e) != 0))
-		return err_prefix(e, "packed certificate");
-	return chain_get(c, in->chain, &out->chain, e);
+	if (signer_takes(key))
+		rc = signer_load(c->signer, leaf, key, &out->leaf, &out->key, e);
+	else
+		rc = pair_parse(out, in, e);
+	return rc == 0 ? chain_get(c, in->chain, &out->chain, e) : -1;
 }
 
 static struct item *item_make(struct parsed_cache *c, const struct cert *cert, struct err *e)

@@ -1,0 +1,32 @@
+/* ECDSA P-256 certificates for OpenSSL, made out of packed DER in microseconds.
+ *
+ * OpenSSL decodes the public key of each certificate that it parses, and each private key, by a
+ * search through all decoders of the library context: half a millisecond in 3.0, more than the rest
+ * of the handshake. So these certificates are parsed in a library context of their own, whose only
+ * provider (signer_provider.h) knows these keys and makes signatures with them: the one call "sign
+ * this for that certificate".
+ *
+ * owner and thread: the worker; the certificates that it made may outlive it nowhere.
+ */
+#ifndef CARDEA_TLS_SIGNER_H
+#define CARDEA_TLS_SIGNER_H
+
+#include <openssl/x509.h>
+
+#include "common/core/err.h"
+#include "common/core/str.h"
+
+struct signer;
+
+int signer_create(struct signer **out, struct err *e) must_check;
+/* NULL is fine. What it has loaded must be gone. */
+void signer_free(struct signer *s);
+
+/* Whether the key (PKCS#8) is one for signer_load. Pure. */
+bool signer_takes(struct str key);
+/* The leaf, and its key, which is good for signatures only. The caller frees both. They are taken
+ * as belonging together. ERR_INVALID: the leaf does not parse, or has another kind of key. */
+int signer_load(struct signer *s, struct str leaf, struct str key, X509 **cert, EVP_PKEY **pkey,
+		struct err *e) must_check;
+
+#endif
