@@ -63,6 +63,7 @@ class Bench:
         self.postgres = Postgres(self.folder).start()
         self.http_port = free_port()
         self.databases = 0
+        self.certs = None
 
     def close(self):
         self.postgres.stop()
@@ -75,16 +76,24 @@ class Bench:
         folder = self.folder / name
         folder.mkdir()
         c = Cluster(folder, dsn=f"{self.postgres.dsn} dbname={name}", http_port=self.http_port)
+        if self.certs:
+            shutil.copy(self.certs / "keyring", folder / "keyring")
         c.add_control_plane(log_level="warn", **(cp_settings or {})).start()
         for _ in range(data_planes):
             c.add_data_plane(log_level="warn", **(dp_settings or {})).start()
         return c
 
+    def make_hosts(self, n):
+        """Certificates for n names, sealed with the keyring that clusters get from then on."""
+        self.certs = self.folder / "certs"
+        self.certs.mkdir()
+        subprocess.run([BUILD / "cardea", "keyring", self.certs / "keyring"], check=True, capture_output=True)
+        subprocess.run([BUILD / "bench/certs", str(n), self.certs / "keyring", self.certs], check=True)
+        os.chmod(self.certs, 0o755)
+
     def load_hosts(self, c, n):
         """n certificates straight into the database, in one revision."""
-        folder = c.folder / "certs"
-        folder.mkdir(exist_ok=True)
-        subprocess.run([BUILD / "bench/certs", str(n), c.folder / "keyring", folder], check=True)
+        folder = self.certs
         sql = (
             "BEGIN;\n"
             f"\\copy certificates (id, cert, key) from '{folder}/certificates.copy'\n"
@@ -203,7 +212,8 @@ http {{ access_log off;
         wait_until(self.worker, 10, "nginx worker")
 
     def worker(self):
-        return int(subprocess.run(["pgrep", "-P", str(self.master.pid)], capture_output=True, text=True).stdout.split()[0])
+        pids = subprocess.run(["pgrep", "-P", str(self.master.pid)], capture_output=True, text=True).stdout.split()
+        return int(pids[0]) if pids else None
 
     def stop(self):
         self.master.terminate()
@@ -219,7 +229,7 @@ def handshakes(b):
         d = c.data_planes[0]
         pid = d.process.popen.pid
         subprocess.run(["taskset", "-apc", SERVER_CORE, str(pid)], check=True, capture_output=True)
-        nginx = Nginx(c.folder, c.folder / "certs/one.pem", c.folder / "certs/one.key")
+        nginx = Nginx(c.folder, b.certs / "one.pem", b.certs / "one.key")
         one, random, peer = [], [], []
         for _ in range(ROUNDS):
             one.append(per_cpu_second(pid, d.ip, d.tls_port, "h0.bench.example.com"))
@@ -263,6 +273,8 @@ def acme(b):
 def main():
     b = Bench()
     try:
+        if any(wanted(p) for p in ("propagation", "memory", "handshakes")):
+            b.make_hosts(HOSTS)
         for part in (propagation, memory, handshakes, acme):
             if wanted(part.__name__):
                 part(b)

@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -126,7 +127,11 @@ static void client_step(struct load *l, struct client *c)
 		l->samples[l->handshakes++ & (SAMPLES - 1)] = (uint32_t)us;
 		client_again(l, c);
 	} else if (rc <= 0 && !wants_more(c->ssl, rc)) {
-		l->failures++;
+		if (l->failures++ == 0) {
+			perror("first failed handshake");
+			ERR_print_errors_fp(stderr);
+		}
+		ERR_clear_error();
 		client_again(l, c);
 	}
 }
