@@ -5,6 +5,7 @@
 
 #include "common/core/log.h"
 #include "common/pki/cert.h"
+#include "common/pki/signer.h"
 #include "data-plane/sync/cache.h"
 #include "data-plane/sync/decode.h"
 #include "data-plane/tables/tables.h"
@@ -12,6 +13,7 @@
 struct apply {
 	struct tables *tables;
 	struct cache *cache;
+	struct signer *signer;	   /* checks most certificates */
 	char epoch[EPOCH_MAX + 1]; /* held */
 	uint64_t revision;	   /* held */
 	char snapshot_epoch[EPOCH_MAX + 1];
@@ -25,12 +27,17 @@ struct apply {
 struct apply *apply_create(struct tables *t, struct cache *c)
 {
 	struct apply *a = calloc(1, sizeof(*a));
+	struct err e = ERR_INIT;
 
-	if (a) {
-		a->tables = t;
-		a->cache = c;
-	}
-	return a;
+	if (!a)
+		return NULL;
+	a->tables = t;
+	a->cache = c;
+	if (signer_create(&a->signer, &e) == 0)
+		return a;
+	log_error("certificates cannot be checked", log_err(&e));
+	free(a);
+	return NULL;
 }
 
 void apply_free(struct apply *a)
@@ -39,6 +46,7 @@ void apply_free(struct apply *a)
 		return;
 	if (a->open)
 		apply_rollback(a);
+	signer_free(a->signer);
 	free(a);
 }
 
@@ -76,6 +84,13 @@ int apply_begin_snapshot(struct apply *a, struct str epoch, uint64_t revision, s
 
 /* --- one change --- */
 
+static int check_pair(struct apply *a, const struct change_pair *p, struct err *e)
+{
+	if (signer_takes(p->key))
+		return signer_check(a->signer, p->leaf, p->chain, p->chain_count, p->key, e);
+	return cert_pair_check_der(p->leaf, p->chain, p->chain_count, p->key, e);
+}
+
 static int put_certificate(struct apply *a, const struct change *c, struct err *e)
 {
 	struct cert_source pairs[CHANGE_PAIRS_MAX];
@@ -86,8 +101,7 @@ static int put_certificate(struct apply *a, const struct change *c, struct err *
 		const struct change_pair *p = &c->u.certificate.pairs[i];
 
 		pairs[i] = (struct cert_source){p->leaf, p->chain, p->chain_count, p->key};
-		if (!a->loading &&
-		    cert_pair_check_der(p->leaf, p->chain, p->chain_count, p->key, e) != 0)
+		if (!a->loading && check_pair(a, p, e) != 0)
 			return -1;
 	}
 	return certs_put(&a->tables->certs, &a->tables->txn, c->id, pairs, c->u.certificate.count,

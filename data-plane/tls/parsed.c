@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "common/core/list.h"
-#include "data-plane/tls/signer.h"
+#include "common/pki/signer.h"
 
 enum { CHAINS_MAX = 64, BUCKETS_MIN = 16 };
 

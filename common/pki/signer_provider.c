@@ -1,7 +1,7 @@
 /* A key that is nothing but a scalar, set on a group made once, is what OpenSSL 3's own interface
  * for keys has no word for. */
 #define OPENSSL_SUPPRESS_DEPRECATED
-#include "data-plane/tls/signer_provider.h"
+#include "common/pki/signer_provider.h"
 
 #include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
@@ -17,18 +17,19 @@
 
 #define EC_NAMES "EC:id-ecPublicKey:1.2.840.10045.2.1"
 
-enum { POINT_SIZE = 64, BITS = 256, SECURITY_BITS = 128, SIGNATURE_MAX = 72 };
+enum { POINT_SIZE = 65, BITS = 256, SECURITY_BITS = 128, SIGNATURE_MAX = 72 };
 
 /* SubjectPublicKeyInfo of P-256 before the coordinates of an uncompressed point. */
 static const unsigned char spki_head[] = {
 	0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06,
 	0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
 };
-enum { SPKI_SIZE = sizeof(spki_head) + POINT_SIZE };
+enum { SPKI_SIZE = sizeof(spki_head) - 1 + POINT_SIZE };
 
 struct provider {
 	OSSL_FUNC_BIO_read_ex_fn *bio_read;
 	EC_KEY *ec; /* the group; its scalar is set anew for each signature */
+	EC_POINT *point;
 	BIGNUM *scalar;
 };
 
@@ -88,6 +89,10 @@ static int decode(void *decoder, OSSL_CORE_BIO *in, int selection, OSSL_CALLBACK
 	while (have < sizeof(der) && p->bio_read(in, der + have, sizeof(der) - have, &n) == 1)
 		have += n;
 	if (have != SPKI_SIZE || memcmp(der, spki_head, sizeof(spki_head)) != 0 /* not secret */)
+		return 1;
+	/* Is it on the curve? The head ends with the point's first byte. */
+	if (EC_POINT_oct2point(EC_KEY_get0_group(p->ec), p->point, der + SPKI_SIZE - POINT_SIZE,
+			       POINT_SIZE, NULL) != 1)
 		return 1;
 	return hand_over(construct, arg);
 }
@@ -326,6 +331,7 @@ static void provider_free(void *arg)
 {
 	struct provider *p = arg;
 
+	EC_POINT_free(p->point);
 	EC_KEY_free(p->ec);
 	BN_clear_free(p->scalar);
 	free(p);
@@ -349,8 +355,9 @@ int signer_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *co
 		if (core->function_id == OSSL_FUNC_BIO_READ_EX)
 			p->bio_read = OSSL_FUNC_BIO_read_ex(core);
 	p->ec = EC_KEY_new_by_curve_name(NID_X9_62_prime256v1);
-	p->scalar = BN_secure_new();
-	if (!p->bio_read || !p->ec || !p->scalar) {
+	p->point = p->ec ? EC_POINT_new(EC_KEY_get0_group(p->ec)) : NULL;
+	p->scalar = BN_new();
+	if (!p->bio_read || !p->point || !p->scalar) {
 		provider_free(p);
 		return 0;
 	}

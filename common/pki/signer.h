@@ -6,10 +6,10 @@
  * provider (signer_provider.h) knows these keys and makes signatures with them: the one call "sign
  * this for that certificate".
  *
- * owner and thread: the worker; the certificates that it made may outlive it nowhere.
+ * owner and thread: one at a time; what it has loaded belongs to that thread too.
  */
-#ifndef CARDEA_TLS_SIGNER_H
-#define CARDEA_TLS_SIGNER_H
+#ifndef CARDEA_PKI_SIGNER_H
+#define CARDEA_PKI_SIGNER_H
 
 #include <openssl/x509.h>
 
@@ -24,9 +24,14 @@ void signer_free(struct signer *s);
 
 /* Whether the key (PKCS#8) is one for signer_load. Pure. */
 bool signer_takes(struct str key);
-/* The leaf, and its key, which is good for signatures only. The caller frees both. They are taken
- * as belonging together. ERR_INVALID: the leaf does not parse, or has another kind of key. */
+/* The leaf, and its key, which is good for signatures only. The caller frees both. ERR_INVALID: the
+ * leaf does not parse, or is not for this key. OpenSSL's error queue is empty afterwards. */
 int signer_load(struct signer *s, struct str leaf, struct str key, X509 **cert, EVP_PKEY **pkey,
 		struct err *e) must_check;
+
+/* What cert_pair_check_der checks, for a key that signer_takes: everything parses, the leaf is for
+ * the key. ERR_INVALID says what not. */
+int signer_check(struct signer *s, struct str leaf, const struct str *chain, size_t chain_count,
+		 struct str key, struct err *e) must_check;
 
 #endif

@@ -1,13 +1,14 @@
-#include "data-plane/tls/signer.h"
+#include "common/pki/signer.h"
 
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/provider.h>
+#include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "data-plane/tls/signer_provider.h"
+#include "common/pki/signer_provider.h"
 
 struct signer {
 	OSSL_LIB_CTX *context;
@@ -21,7 +22,7 @@ static const unsigned char head[] = {
 	0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d,
 	0x03, 0x01, 0x07, 0x04, 0x6d, 0x30, 0x6b, 0x02, 0x01, 0x01, 0x04, 0x20,
 };
-enum { KEY_SIZE = 138 };
+enum { KEY_SIZE = 138, POINT_SIZE = 65 };
 
 int signer_create(struct signer **out, struct err *e)
 {
@@ -73,26 +74,68 @@ static EVP_PKEY *add_scalar(X509 *cert, struct str key)
 	return pkey;
 }
 
+static X509 *parse(struct signer *s, struct str der)
+{
+	const unsigned char *p = (const unsigned char *)der.ptr;
+	X509 *x = X509_new_ex(s->context, NULL);
+
+	if (x && d2i_X509(&x, &p, (long)der.len) && p == (const unsigned char *)der.ptr + der.len)
+		return x;
+	X509_free(x);
+	return NULL;
+}
+
+/* Both end with the public point. */
+static bool same_point(X509 *cert, struct str key)
+{
+	const ASN1_BIT_STRING *bits = X509_get0_pubkey_bitstr(cert);
+
+	return ASN1_STRING_length(bits) == POINT_SIZE &&
+	       memcmp(ASN1_STRING_get0_data(bits), key.ptr + KEY_SIZE - POINT_SIZE, POINT_SIZE) ==
+		       0 /* not secret */;
+}
+
 int signer_load(struct signer *s, struct str leaf, struct str key, X509 **cert, EVP_PKEY **pkey,
 		struct err *e)
 {
-	const unsigned char *p = (const unsigned char *)leaf.ptr;
-	X509 *x;
 	EVP_PKEY *k = NULL;
+	X509 *x;
 
-	/* That this library context has no SHA-1 for a fingerprint leaves an error behind, which
-	 * the handshake would take for its own. */
-	ERR_set_mark();
-	x = X509_new_ex(s->context, NULL);
-	if (x && d2i_X509(&x, &p, (long)leaf.len))
+	ERR_clear_error();
+	x = parse(s, leaf);
+	if (!x)
+		return err_openssl(e, ERR_INVALID, "certificate");
+	if (same_point(x, key))
 		k = add_scalar(x, key);
+	/* OpenSSL reads the extensions once, and fails to make a fingerprint then, for want of
+	 * SHA-1 here. Not later: a handshake would take that error for its own. */
+	(void)X509_get_extension_flags(x);
+	ERR_clear_error();
 	if (!k) {
-		ERR_clear_last_mark();
 		X509_free(x);
-		return err_openssl(e, ERR_INVALID, "packed P-256 certificate");
+		return err_set(e, ERR_INVALID, "certificate does not match key");
 	}
-	ERR_pop_to_mark();
 	*cert = x;
 	*pkey = k;
+	return 0;
+}
+
+int signer_check(struct signer *s, struct str leaf, const struct str *chain, size_t chain_count,
+		 struct str key, struct err *e)
+{
+	EVP_PKEY *pkey;
+	X509 *x;
+
+	for (size_t i = 0; i < chain_count; i++) {
+		ERR_clear_error();
+		x = parse(s, chain[i]);
+		if (!x)
+			return err_openssl(e, ERR_INVALID, "chain certificate %zu", i + 1);
+		X509_free(x);
+	}
+	if (signer_load(s, leaf, key, &x, &pkey, e) != 0)
+		return -1;
+	EVP_PKEY_free(pkey);
+	X509_free(x);
 	return 0;
 }
