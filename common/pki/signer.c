@@ -22,7 +22,14 @@ static const unsigned char head[] = {
 	0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d,
 	0x03, 0x01, 0x07, 0x04, 0x6d, 0x30, 0x6b, 0x02, 0x01, 0x01, 0x04, 0x20,
 };
-enum { KEY_SIZE = 138, POINT_SIZE = 65 };
+/* Between the scalar and the public point, which ends it. */
+static const unsigned char middle[] = {0xa1, 0x44, 0x03, 0x42, 0x00};
+enum {
+	POINT_SIZE = 65,
+	MIDDLE_AT = sizeof(head) + SIGNER_SCALAR_SIZE,
+	POINT_AT = MIDDLE_AT + sizeof(middle),
+	KEY_SIZE = POINT_AT + POINT_SIZE,
+};
 
 int signer_create(struct signer **out, struct err *e)
 {
@@ -55,7 +62,8 @@ void signer_free(struct signer *s)
 
 bool signer_takes(struct str key)
 {
-	return key.len == KEY_SIZE && memcmp(key.ptr, head, sizeof(head)) == 0 /* not secret */;
+	return key.len == KEY_SIZE && memcmp(key.ptr, head, sizeof(head)) == 0 /* not secret */ &&
+	       memcmp(key.ptr + MIDDLE_AT, middle, sizeof(middle)) == 0 /* not secret */;
 }
 
 /* The certificate's own public key becomes the pair: OpenSSL has nothing to compare then. */
@@ -91,7 +99,7 @@ static bool same_point(X509 *cert, struct str key)
 	const ASN1_BIT_STRING *bits = X509_get0_pubkey_bitstr(cert);
 
 	return ASN1_STRING_length(bits) == POINT_SIZE &&
-	       memcmp(ASN1_STRING_get0_data(bits), key.ptr + KEY_SIZE - POINT_SIZE, POINT_SIZE) ==
+	       memcmp(ASN1_STRING_get0_data(bits), key.ptr + POINT_AT, POINT_SIZE) ==
 		       0 /* not secret */;
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "common/core/list.h"
+#include "common/pki/key.h"
 #include "common/pki/signer.h"
 
 enum { CHAINS_MAX = 64, BUCKETS_MIN = 16 };
@@ -160,10 +161,8 @@ static int pair_parse(struct parsed_part *out, const struct cert_part *in, struc
 	out->leaf = d2i_X509(NULL, &p, (long)in->leaf_len);
 	if (!out->leaf)
 		return err_openssl(e, ERR_INTERNAL, "packed leaf");
-	p = in->key;
-	out->key = d2i_AutoPrivateKey(NULL, &p, (long)in->key_len);
-	if (!out->key)
-		return err_openssl(e, ERR_INTERNAL, "packed key");
+	if (key_from_der(&out->key, (struct str){(const char *)in->key, in->key_len}, e) != 0)
+		return err_prefix(e, "packed key");
 	return 0;
 }
 
@@ -172,13 +171,13 @@ static int part_parse(struct parsed_cache *c, struct parsed_part *out, const str
 {
 	const struct str leaf = {(const char *)in->leaf, in->leaf_len};
 	const struct str key = {(const char *)in->key, in->key_len};
-	int rc;
+	struct err refused = ERR_INIT;
 
-	if (signer_takes(key))
-		rc = signer_load(c->signer, leaf, key, &out->leaf, &out->key, e);
-	else
-		rc = pair_parse(out, in, e);
-	return rc == 0 ? chain_get(c, in->chain, &out->chain, e) : -1;
+	if ((!signer_takes(key) ||
+	     signer_load(c->signer, leaf, key, &out->leaf, &out->key, &refused) != 0) &&
+	    pair_parse(out, in, e) != 0)
+		return -1;
+	return chain_get(c, in->chain, &out->chain, e);
 }
 
 static struct item *item_make(struct parsed_cache *c, const struct cert *cert, struct err *e)
