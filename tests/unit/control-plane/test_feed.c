@@ -164,6 +164,28 @@ static void test_operator_sql_gets_a_revision(void **state)
 	free(l);
 }
 
+/* The deferred trigger fires for each row: a commit must not cost their square. The limit is ten
+ * times what it takes. */
+static void test_bulk_sql_commits_soon(void **state)
+{
+	struct store_fixture *f = store_fixture_open(pg_fixture_database(0));
+	char impatient[256];
+	char *text;
+
+	(void)state;
+	snprintf(impatient, sizeof(impatient), "%s options='-c statement_timeout=20s'",
+		 f->conninfo);
+	free(pg_fixture_sql(impatient,
+			    "INSERT INTO acme_challenges (id, host, "
+			    "token, key_authorization) SELECT gen_random_uuid(), 'a.example', "
+			    "i, 'k' FROM generate_series(1, 30000) i"));
+	text = pg_fixture_sql(f->conninfo, "SELECT c.revision, count(*), max(ch.revision) FROM "
+					   "cluster c, changes ch GROUP BY 1");
+	assert_string_equal(text, "1|30000|1");
+	free(text);
+	store_fixture_close(f);
+}
+
 static void test_nodes_channel(void **state)
 {
 	struct store_fixture *f = rows_open(pg_fixture_database(0));
@@ -274,6 +296,7 @@ int main(void)
 		cmocka_unit_test(test_lost_notifications),
 		cmocka_unit_test(test_another_epoch),
 		cmocka_unit_test(test_operator_sql_gets_a_revision),
+		cmocka_unit_test(test_bulk_sql_commits_soon),
 		cmocka_unit_test(test_nodes_channel),
 		cmocka_unit_test(test_order_under_writers),
 	};
