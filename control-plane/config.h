@@ -20,6 +20,7 @@ struct cp_config {
 	char *keyring_file;
 	int log_level, log_format;
 	uint64_t admin_body_max;
+	int64_t admin_connections_max, cluster_connections_max;
 	bool admin_allow_remote;
 	char *acme_directory, *acme_email, *acme_ca_file;
 	bool acme_allow_private;

@@ -3,11 +3,13 @@
  *   configuration ─▶ keyring ─▶ store ─(ready)─▶ fleet ─▶ acme ─▶ admin ─▶ run ─▶ TERM: drain ─▶
  * close in reverse
  */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 #include "common/core/codec.h"
 #include "common/core/log.h"
@@ -125,6 +127,7 @@ static int start_fleet(struct control_plane *cp, struct err *e)
 		.cert_file = c->cluster_cert,
 		.key_file = c->cluster_cert_key,
 		.ca_file = c->cluster_ca_cert,
+		.max_connections = (unsigned)c->cluster_connections_max,
 		.keepalive_ms = c->cluster_keepalive,
 		.node_grace_ms = c->cluster_node_grace,
 		.metrics = cp->metrics,
@@ -165,6 +168,7 @@ static int start_admin(struct control_plane *cp, struct err *e)
 		.cert_file = c->admin_ssl_cert,
 		.key_file = c->admin_ssl_cert_key,
 		.body_max = c->admin_body_max,
+		.max_connections = (unsigned)c->admin_connections_max,
 		.control_plane_id = cp->id,
 		.keys = cp_config_keys,
 		.key_count = cp_config_key_count,
@@ -232,6 +236,18 @@ static void deinit(struct control_plane *cp)
 	conf_free(cp_config_keys, cp_config_key_count, &cp->config);
 }
 
+/* The soft limit of 1,024 that many systems begin with is for programs that use select(). */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) < 0)
+		return;
+	r.rlim_cur = r.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &r) < 0)
+		log_warn("the limit of open files stays as it was", log_i64("errno", errno));
+}
+
 int main(int argc, char **argv)
 {
 	struct control_plane cp = {.conninfo = {.secret = true}};
@@ -245,6 +261,7 @@ int main(int argc, char **argv)
 	json_memory_setup();
 	log_setup("cardea-cp", (enum log_level)cp.config.log_level,
 		  (enum log_format)cp.config.log_format);
+	raise_descriptor_limit();
 	if (loop_init(&cp.loop, &e) < 0) {
 		log_crit("start failed", log_err(&e));
 		return 1;

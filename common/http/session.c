@@ -461,10 +461,23 @@ void http_server_init(struct http_server *s, const struct http_handler *handler,
 	"Connection: close\r\n\r\n" PLAIN_HTTP_TEXT
 static_assert(sizeof(PLAIN_HTTP_TEXT) - 1 == 33, "Content-Length above");
 
+static bool is_full(const struct http_server *s)
+{
+	unsigned n = 0;
+
+	list_for_each(it, &s->conns) n++;
+	return s->max_connections && n >= s->max_connections;
+}
+
 int http_server_accept(struct http_server *s, struct conn_options *o, struct err *e)
 {
 	if (s->draining || s->closed)
 		return err_set(e, ERR_UNAVAILABLE, "the server takes no more connections");
+	if (is_full(s)) {
+		if (s->on_rejected)
+			s->on_rejected("connections", s->arg);
+		return err_set(e, ERR_LIMIT, "%u connections are open", s->max_connections);
+	}
 	o->events = &server_events;
 	o->arg = s;
 	o->write_high = SESSION_WRITE_HIGH;

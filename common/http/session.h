@@ -69,7 +69,9 @@ struct http_server {
 	struct http_limits limits;
 	const char *server_header; /* value of `Server`; NULL: none */
 	bool http2;		   /* h2 by ALPN, and the preface on plain connections */
-	bool manual_window;	   /* the handler calls exchange_consumed */
+	/* More are closed unanswered, and counted as "connections"; 0: no limit. */
+	unsigned max_connections;
+	bool manual_window; /* the handler calls exchange_consumed */
 	/* An answer that the session itself makes (400, 408, 413, 414, 431, 501, 505 ...): body and
 	 * type. NULL: plain text. */
 	struct str (*error_body)(unsigned status, struct str *content_type, void *arg);
@@ -95,7 +97,7 @@ struct http_server {
 };
 void http_server_init(struct http_server *s, const struct http_handler *handler, void *arg);
 /* Fills in the events and arg of conn_accept for a new connection of this server (listener's
- * on_accept). ERR_UNAVAILABLE after drain or close. */
+ * on_accept). ERR_UNAVAILABLE after drain or close, ERR_LIMIT over max_connections. */
 int http_server_accept(struct http_server *s, struct conn_options *o, struct err *e) must_check;
 /* Finish: HTTP/1 answers with `Connection: close`, HTTP/2 with GOAWAY; idle connections close now.
  */

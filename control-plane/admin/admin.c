@@ -271,6 +271,7 @@ static void setup_server(struct http_server *s, const struct http_handler *h, st
 {
 	http_server_init(s, h, a);
 	s->limits.body = a->ctx.conf.body_max;
+	s->max_connections = a->ctx.conf.max_connections;
 	s->server_header = "cardea/" CARDEA_VERSION;
 	s->http2 = true;
 	s->error_body = error_body;

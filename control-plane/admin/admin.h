@@ -18,6 +18,7 @@ struct admin_conf {
 	struct listen_list status_listen; /* /status, /status/ready, /metrics only */
 	const char *cert_file, *key_file; /* for entries with ssl */
 	uint64_t body_max;
+	unsigned max_connections; /* of each kind of listener; 0: no limit */
 	const char *control_plane_id;
 	const struct conf_key *keys; /* shown by `GET /`, secrets masked */
 	size_t key_count;
@@ -34,6 +35,7 @@ struct admin_context {
 	struct admin_conf conf;
 	char hostname[256];
 	uint64_t requests_total;
+	unsigned waiting; /* requests that wait for an ACME order */
 	bool draining;
 };
 

@@ -69,6 +69,8 @@ void info_ready(struct admin_request *r)
 		admin_reply_message(r, 503, "draining");
 	else if (!store_reachable(r->ctx->store))
 		admin_reply_message(r, 503, "failed to connect to database");
+	else if (!fleet_ready(r->ctx->fleet))
+		admin_reply_message(r, 503, "the fleet's state is not loaded yet");
 	else
 		admin_reply_message(r, 200, "ready");
 }

@@ -48,6 +48,9 @@ static void request_free(struct admin_request *r)
 void admin_request_gone(struct admin_request *r)
 {
 	r->x = NULL;
+	/* Here, because the context may be gone when the last call comes back. */
+	if (r->timer)
+		r->ctx->waiting--;
 	if (r->pending == 0)
 		request_free(r);
 }

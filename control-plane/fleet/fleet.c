@@ -358,7 +358,8 @@ static int start_parts(struct fleet *f, const struct fleet_conf *c, struct err *
 					   .cert_file = c->cert_file,
 					   .key_file = c->key_file,
 					   .ca_file = c->ca_file,
-					   .keepalive_ms = c->keepalive_ms};
+					   .keepalive_ms = c->keepalive_ms,
+					   .max_connections = c->max_connections};
 	const struct stream_events events = {.on_hello = on_hello,
 					     .on_answer = on_answer,
 					     .on_hit = on_stream_hit,
@@ -405,6 +406,11 @@ int fleet_start(struct fleet **out, struct loop *l, struct store *s, const struc
 	}
 	*out = f;
 	return 0;
+}
+
+bool fleet_ready(const struct fleet *f)
+{
+	return f->image.ready;
 }
 
 uint64_t fleet_revision(const struct fleet *f)

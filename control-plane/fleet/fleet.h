@@ -7,6 +7,7 @@
 #define CARDEA_FLEET_FLEET_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/core/err.h"
@@ -21,7 +22,8 @@ struct fleet_conf {
 	const char *control_plane_id; /* UUID of this process */
 	struct listen_list listen;    /* cluster_listen */
 	const char *cert_file, *key_file, *ca_file;
-	uint64_t keepalive_ms; /* 10,000 */
+	unsigned max_connections; /* 0: no limit */
+	uint64_t keepalive_ms;	  /* 10,000 */
 	uint64_t
 		node_grace_ms; /* a node that left is still "live" for the barrier so long: 5,000 */
 	struct metrics *metrics;
@@ -31,6 +33,8 @@ struct fleet_conf {
 int fleet_start(struct fleet **out, struct loop *l, struct store *s, const struct fleet_conf *c,
 		struct err *e) must_check;
 void fleet_close(struct fleet *f, void (*closed)(void *arg), void *arg);
+/* Whether everything was read once: data planes can be told. */
+bool fleet_ready(const struct fleet *f);
 /* The revision that this control plane has encoded for its streams; 0 before the first load. */
 uint64_t fleet_revision(const struct fleet *f);
 

@@ -353,7 +353,8 @@ static int on_accept(struct listener *l, struct conn_options *o, void *arg)
 
 	(void)l;
 	if (http_server_accept(&s->http, o, &e)) {
-		log_warn("a data plane's connection was not accepted", log_err(&e));
+		if (e.kind != ERR_LIMIT) /* else on_rejected said so */
+			log_warn("a data plane's connection was not accepted", log_err(&e));
 		return -1;
 	}
 	o->tls = s->tls;
@@ -415,6 +416,7 @@ int stream_server_start(struct stream_server *s, struct loop *l, const struct st
 	s->events = *ev;
 	http_server_init(&s->http, &handler, s);
 	s->http.http2 = true;
+	s->http.max_connections = c->max_connections;
 	s->http.on_rejected = on_rejected;
 	s->http.limits.streams = STREAMS_PER_CONNECTION;
 	s->http.limits.ping_ms = c->keepalive_ms;

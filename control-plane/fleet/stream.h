@@ -50,6 +50,7 @@ struct stream_conf {
 	const struct listen_list *listen;
 	const char *cert_file, *key_file, *ca_file;
 	uint64_t keepalive_ms;
+	unsigned max_connections; /* 0: no limit */
 };
 
 struct stream_server {

@@ -13,6 +13,8 @@
  * - lost notification: the poll timer looks
  * - no answer in time: the session is dropped
  * - a secret that does not open: that entity is left out, and logged
+ * - a key that is missing: nothing after that revision is given, so that no data plane is told that
+ *   what it has not got is all there is; tried again, and logged each time
  */
 #include "control-plane/store/feed.h"
 
@@ -112,7 +114,7 @@ static void gather_row(struct feed *f, const struct sql *s, const struct pg_resu
 	size_t tail = s->read_count + 1;
 	bool removed = pg_result_text(r, row, tail + 2).ptr[0] == 't';
 	struct gathered *g = gathered_add(f);
-	bool sealed = false;
+	enum rows_secrets secrets = ROWS_OPEN;
 
 	if (!g) {
 		err_memory(&f->err, "change feed");
@@ -124,11 +126,16 @@ static void gather_row(struct feed *f, const struct sql *s, const struct pg_resu
 		err_set(&f->err, ERR_INTERNAL, "a change without a revision");
 	if (removed)
 		return;
-	g->row = rows_decode(s, f->keyring, r, row, &sealed, &f->err);
-	if (!g->row || sealed) {
-		json_decref(g->row);
-		f->gathered_count--;
-	}
+	g->row = rows_decode(s, f->keyring, r, row, &secrets, &f->err);
+	if (g->row && secrets == ROWS_OPEN)
+		return;
+	if (secrets == ROWS_NO_KEY)
+		err_set(&f->err, ERR_NOT_FOUND,
+			"a secret of %s is sealed under a key that is not in keyring_file: add "
+			"that key and start again",
+			s->entity->name);
+	json_decref(g->row);
+	f->gathered_count--;
 }
 
 static void gather(struct feed *f, const struct sql *s, const struct pg_result *r)

@@ -105,7 +105,7 @@ int rows_encode(const struct sql *s, const struct keyring *k, const json_t *row,
 /* --- from results --- */
 
 static json_t *decode_secret(const struct sql *s, const struct keyring *k, const struct field *f,
-			     const char *id, struct str hex, bool *failed)
+			     const char *id, struct str hex, enum rows_secrets *secrets)
 {
 	struct buf context = BUF_INIT;
 	struct buf sealed = BUF_INIT;
@@ -120,7 +120,7 @@ static json_t *decode_secret(const struct sql *s, const struct keyring *k, const
 	if (!value) {
 		log_error("a stored secret does not open", log_str("entity", s->entity->name),
 			  log_str("field", f->name), log_str("id", id), log_err(&e));
-		*failed = true;
+		*secrets = e.kind == ERR_NOT_FOUND ? ROWS_NO_KEY : ROWS_DAMAGED;
 	}
 	buf_deinit(&context);
 	buf_deinit(&sealed);
@@ -158,12 +158,12 @@ static json_t *decode_value(const struct field *f, struct str text)
 }
 
 json_t *rows_decode(const struct sql *s, const struct keyring *k, const struct pg_result *r,
-		    size_t row, bool *sealed, struct err *e)
+		    size_t row, enum rows_secrets *secrets, struct err *e)
 {
 	json_t *out = json_object();
 	/* id is the first common field. */
 	const char *id = pg_result_text(r, row, 0).ptr;
-	bool failed = false;
+	enum rows_secrets found = ROWS_OPEN;
 	int rc = out ? 0 : -1;
 
 	for (size_t i = 0; rc == 0 && i < s->read_count; i++) {
@@ -174,7 +174,7 @@ json_t *rows_decode(const struct sql *s, const struct keyring *k, const struct p
 		if (!text.ptr)
 			value = json_null();
 		else if (f->flags & FIELD_SECRET)
-			value = decode_secret(s, k, f, id ? id : "", text, &failed);
+			value = decode_secret(s, k, f, id ? id : "", text, &found);
 		else
 			value = decode_value(f, text);
 		rc = json_object_set_new_nocheck(out, f->name, value);
@@ -187,8 +187,8 @@ json_t *rows_decode(const struct sql *s, const struct keyring *k, const struct p
 		err_memory(e, "rows");
 		return NULL;
 	}
-	if (sealed)
-		*sealed = failed;
+	if (secrets)
+		*secrets = found;
 	return out;
 }
 

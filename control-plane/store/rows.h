@@ -15,10 +15,16 @@
  */
 int rows_encode(const struct sql *s, const struct keyring *k, const json_t *row, struct arena *a,
 		const char **out, struct err *e) must_check;
+/* What became of a row's secrets. */
+enum rows_secrets {
+	ROWS_OPEN,
+	ROWS_DAMAGED, /* one does not open: changed bytes, or put in another row's place */
+	ROWS_NO_KEY,  /* one was sealed under a key that the keyring does not have */
+};
 /* Row i of a result whose first columns are s->columns: a new reference. A secret that does not
- * open (its key is missing) is logged and null; *sealed says so then (may be NULL). */
+ * open is logged and null; *secrets says so (may be NULL). */
 json_t *rows_decode(const struct sql *s, const struct keyring *k, const struct pg_result *r,
-		    size_t row, bool *sealed, struct err *e) must_check;
+		    size_t row, enum rows_secrets *secrets, struct err *e) must_check;
 /* Any result as store_query shows it: array of objects; a new reference, NULL with e set. */
 json_t *rows_plain(const struct pg_result *r, struct err *e) must_check;
 

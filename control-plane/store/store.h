@@ -150,10 +150,12 @@ struct feed_events {
  * re-read after every reconnect. Rows are read in batches so that the loop is never held for more
  * than a few milliseconds. One follower at a time.
  *
- * A whole load gives kinds in reference order, and each kind by revision. When the session is lost
- * within a load or within many changes, what was given without on_commit is given again. Rows of
- * the feed have no transient fields (certificates.snis is null). A row whose secret does not open
- * is left out, and logged. */
+ * A whole load gives kinds in reference order, and each kind by revision, with the removals since
+ * the floor: a data plane that held such an entity may come and ask what is new. When the session
+ * is lost within a load or within many changes, what was given without on_commit is given again.
+ * Rows of the feed have no transient fields (certificates.snis is null). A row whose secret does
+ * not open is left out, and logged; one whose key is not in the keyring ends the load or the
+ * changes, which are tried again until the keyring has it. */
 int store_follow(struct store *s, const struct feed_events *ev, struct err *e) must_check;
 /* From now on no event is given. For a follower that ends before the store. */
 void store_unfollow(struct store *s);

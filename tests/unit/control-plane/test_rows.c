@@ -69,7 +69,7 @@ static PGresult *result_of(const char *const *names, const unsigned *types,
 
 /* Encodes row, and decodes what was encoded as if it came from the table. */
 static json_t *there_and_back(const char *text, const char *id_there, const char *keys_back,
-			      bool *sealed)
+			      enum rows_secrets *secrets)
 {
 	const char *params[SQL_FIELDS_MAX], *values[SQL_FIELDS_MAX + 1];
 	struct keyring *k = ring(KEYS), *back = ring(keys_back);
@@ -86,7 +86,7 @@ static json_t *there_and_back(const char *text, const char *id_there, const char
 	values[0] = id_there;
 	values[s.read_count] = "7";
 	r.r = result_of(NULL, NULL, values, s.read_count + 1);
-	out = rows_decode(&s, back, &r, 0, sealed, NULL);
+	out = rows_decode(&s, back, &r, 0, secrets, NULL);
 	PQclear(r.r);
 	json_decref(row);
 	sql_deinit(&s);
@@ -103,12 +103,12 @@ static json_t *there_and_back(const char *text, const char *id_there, const char
 
 static void test_round_trip(void **state)
 {
-	bool sealed = true;
-	json_t *got = there_and_back(FULL "\"k\"}", ID, KEYS, &sealed);
+	enum rows_secrets secrets = ROWS_NO_KEY;
+	json_t *got = there_and_back(FULL "\"k\"}", ID, KEYS, &secrets);
 	json_t *want = json(FULL "\"k\",\"version\":7}");
 
 	(void)state;
-	assert_false(sealed);
+	assert_int_equal(secrets, ROWS_OPEN);
 	assert_true(json_equal(got, want));
 	json_decref(got);
 	json_decref(want);
@@ -116,9 +116,10 @@ static void test_round_trip(void **state)
 
 static const struct {
 	const char *name, *id, *keys;
+	enum rows_secrets want;
 } closed[] = {
-	{"a row put in another's place", OTHER_ID, KEYS},
-	{"a key that is missing", ID, OTHER_KEYS},
+	{"a row put in another's place", OTHER_ID, KEYS, ROWS_DAMAGED},
+	{"a key that is missing", ID, OTHER_KEYS, ROWS_NO_KEY},
 };
 
 /* Everything else of the row is still of use. */
@@ -126,10 +127,10 @@ static void test_secret_does_not_open(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < array_len(closed); i++) {
-		bool sealed = false;
-		json_t *got = there_and_back(FULL "\"k\"}", closed[i].id, closed[i].keys, &sealed);
+		enum rows_secrets secrets = ROWS_OPEN;
+		json_t *got = there_and_back(FULL "\"k\"}", closed[i].id, closed[i].keys, &secrets);
 
-		if (!sealed || !json_is_null(json_object_get(got, "key")))
+		if (secrets != closed[i].want || !json_is_null(json_object_get(got, "key")))
 			fail_msg("%s", closed[i].name);
 		assert_int_equal(json_integer_value(json_object_get(got, "size")), -3);
 		json_decref(got);
@@ -138,14 +139,14 @@ static void test_secret_does_not_open(void **state)
 
 static void test_nulls(void **state)
 {
-	bool sealed = true;
-	json_t *got = there_and_back("{\"id\":\"" ID "\",\"name\":null}", ID, KEYS, &sealed);
+	enum rows_secrets secrets = ROWS_NO_KEY;
+	json_t *got = there_and_back("{\"id\":\"" ID "\",\"name\":null}", ID, KEYS, &secrets);
 	const char *key;
 	json_t *value;
 	size_t nulls = 0;
 
 	(void)state;
-	assert_false(sealed);
+	assert_int_equal(secrets, ROWS_OPEN);
 	json_object_foreach(got, key, value) nulls += json_is_null(value);
 	assert_int_equal(nulls, json_object_size(got) - 2); /* id, version */
 	json_decref(got);
