@@ -27,6 +27,7 @@ struct acme {
 	bool take_again;    /* it was asked for meanwhile */
 	bool renewing;
 	bool beating;
+	uint64_t take_asked_ns, beat_asked_ns; /* when the running query was sent */
 	uint64_t prune_at_ns;
 
 	unsigned outstanding; /* queries of the engine itself that will still call back */

@@ -147,6 +147,7 @@ int order_create(struct order **out, struct acme *a, const json_t *row, struct e
 	}
 	o->acme = a;
 	o->resumed = true;
+	o->lease_ns = a->take_asked_ns + a->conf.lease_ms * UINT64_C(1000000);
 	o->next_ms = -1;
 	list_init(&o->waiter.link);
 	timer_init(&o->timer, a->loop, on_timer);
@@ -340,6 +341,11 @@ void order_post(struct order *o, enum client_endpoint endpoint, const char *url,
 		/* Another order found it gone: from the top of this state, with the next one. */
 		o->resumed = true;
 		order_step(o);
+		return;
+	}
+	if (clock_mono_ns() >= o->lease_ns) {
+		log_notice("order lease ran out", log_str("id", o->id), log_str("host", o->host));
+		order_end(o);
 		return;
 	}
 	o->on_reply = on_reply;

@@ -83,6 +83,7 @@ struct order {
 	bool released;	 /* save gives the lease back */
 	int64_t next_ms; /* save sets next_attempt so far from now; < 0: leaves it */
 	unsigned reregistered, rereads, installs;
+	uint64_t lease_ns; /* the lease is surely ours until then (monotonic) */
 	unsigned polls;
 	uint64_t deadline_ns; /* of waiting for the CA */
 	bool beating;	      /* a heartbeat that names it is out */
@@ -132,7 +133,9 @@ bool order_saved(struct order *o, const struct store_result *r);
 void order_hit(struct order *o);
 
 /* A signed POST with the account, as the last thing that its caller does: what fails at once is
- * replied at once, and without an account the step is begun again. payload NULL: POST-as-GET. */
+ * replied at once, and without an account the step is begun again. After the lease's time the CA is
+ * not asked any more, and the run ends: the fence keeps this control plane from writing, and this
+ * from making a second order of the CA's. payload NULL: POST-as-GET. */
 void order_post(struct order *o, enum client_endpoint endpoint, const char *url,
 		const char *payload,
 		void (*on_reply)(struct order *o, const struct client_reply *r));

@@ -96,6 +96,7 @@ static void take_due(struct acme *a)
 	if (list_ids(a, &ids) == 0) {
 		params[4] = ids.data;
 		a->taking = true;
+		a->take_asked_ns = clock_mono_ns();
 		acme_sleep(a);
 		store_query(a->store, take_sql, params, array_len(params), on_taken, a);
 	}
@@ -143,8 +144,12 @@ static void on_beat(const struct store_result *r, void *arg)
 		if (!o->beating)
 			continue;
 		o->beating = false;
-		if (o->released || still_ours(r->rows, o->id))
+		if (o->released)
 			continue;
+		if (still_ours(r->rows, o->id)) {
+			o->lease_ns = a->beat_asked_ns + a->conf.lease_ms * UINT64_C(1000000);
+			continue;
+		}
 		log_notice("order lease lost", log_str("id", o->id), log_str("host", o->host));
 		order_end(o);
 	}
@@ -165,6 +170,7 @@ static void beat(struct timer *t)
 	snprintf(lease, sizeof(lease), "%llu", (unsigned long long)a->conf.lease_ms);
 	params[2] = ids.data;
 	a->beating = true;
+	a->beat_asked_ns = clock_mono_ns();
 	acme_sleep(a);
 	store_query(a->store,
 		    "UPDATE acme_orders SET lease_until = now() + $2::bigint * interval '1 "
