@@ -153,6 +153,7 @@ static void on_row(const struct nodes_row *row, void *arg)
 					.hostname = row->hostname,
 					.revision = same ? row->revision : 0,
 					.connected = row->connected,
+					.control_plane = row->control_plane,
 					.seen_ms = age < now ? now - age : 0};
 
 	if (members_report(&f->members, &r, &e))
@@ -190,8 +191,10 @@ static void on_reset(const char *epoch, void *arg)
 		struct stream *s = stream_at(l);
 		if (other)
 			stream_end(s, GRPC_UNAVAILABLE, "the epoch changed");
-		node_image_reset(&s->node);
+		node_image_reset(&s->node, other);
 	}
+	if (other)
+		members_forget_acks(&f->members);
 	image_reset(&f->image, epoch);
 }
 

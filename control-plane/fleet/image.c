@@ -177,6 +177,20 @@ static void put_in_order(struct image *m)
 	free(all);
 }
 
+/* As the list: forgetting stops at the first that must stay. */
+static void tombstones_in_order(struct image *m)
+{
+	list_init(&m->tombstones);
+	list_for_each(l, &m->order)
+	{
+		struct image_item *it = item_of(l);
+
+		list_init(&it->dead);
+		if (it->removed)
+			list_push(&m->tombstones, &it->dead);
+	}
+}
+
 static void forget(struct image *m)
 {
 	char key[KEY_MAX];
@@ -192,8 +206,10 @@ static void forget(struct image *m)
 
 void image_commit(struct image *m, uint64_t revision, uint64_t floor)
 {
-	if (!m->ready && !in_order(m))
+	if (!m->ready && !in_order(m)) {
 		put_in_order(m);
+		tombstones_in_order(m);
+	}
 	m->revision = revision;
 	m->floor = floor;
 	m->ready = true;

@@ -3,6 +3,7 @@
 
 struct member {
 	char id[UUID_TEXT_SIZE];
+	char control_plane[UUID_TEXT_SIZE]; /* "": this one */
 	char hostname[256];
 	uint64_t revision;
 	uint64_t seen_ms;
@@ -37,13 +38,24 @@ static bool is_live(const struct members *m, const struct member *b, uint64_t no
 	return now_ms <= b->seen_ms || now_ms - b->seen_ms <= limit;
 }
 
+/* Whether b is known better than r tells. */
+static bool is_outdated(const struct member *b, const struct member_report *r)
+{
+	if (r->local)
+		return false;
+	if (b->local)
+		return b->connected || !r->connected;
+	if (r->seen_ms < b->seen_ms)
+		return true;
+	return b->connected && !r->connected && r->control_plane &&
+	       strcmp(b->control_plane, r->control_plane) != 0;
+}
+
 int members_report(struct members *m, const struct member_report *r, struct err *e)
 {
 	struct member *b = map_get(&m->by_id, str_from(r->id));
 
-	if (b && !r->local && b->local && (b->connected || !r->connected))
-		return 0;
-	if (b && !r->local && !b->local && r->seen_ms < b->seen_ms)
+	if (b && is_outdated(b, r))
 		return 0;
 	if (!b) {
 		b = calloc(1, sizeof(*b));
@@ -57,11 +69,22 @@ int members_report(struct members *m, const struct member_report *r, struct err 
 	}
 	if (r->hostname)
 		snprintf(b->hostname, sizeof(b->hostname), "%s", r->hostname);
+	snprintf(b->control_plane, sizeof(b->control_plane), "%s",
+		 r->control_plane ? r->control_plane : "");
 	b->revision = r->revision;
 	b->seen_ms = r->seen_ms;
 	b->connected = r->connected;
 	b->local = r->local;
 	return 0;
+}
+
+void members_forget_acks(struct members *m)
+{
+	size_t pos = 0;
+	void *value;
+
+	while (map_next(&m->by_id, &pos, NULL, &value))
+		((struct member *)value)->revision = 0;
 }
 
 void members_expire(struct members *m, uint64_t now_ms)

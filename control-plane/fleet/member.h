@@ -26,15 +26,19 @@ struct member_report {
 	const char *hostname; /* NULL: not told */
 	uint64_t revision;    /* acked, in this control plane's epoch */
 	bool connected;
-	bool local;	  /* has, or had, its stream here */
-	uint64_t seen_ms; /* monotonic: when this was true */
+	bool local;		   /* has, or had, its stream here */
+	uint64_t seen_ms;	   /* monotonic: when this was true */
+	const char *control_plane; /* UUID text of who says so; NULL: this one */
 };
 
 /* grace_ms: so long a data plane without a stream still counts as live. */
 void members_init(struct members *m, uint64_t grace_ms);
 void members_deinit(struct members *m);
-/* What is said about a node with a stream here wins over what others say. */
+/* What is said about a node with a stream here wins over what others say. That a node left is for
+ * the control plane to say which had it: the one it left earlier may find out later. */
 int members_report(struct members *m, const struct member_report *r, struct err *e) must_check;
+/* The epoch is another one: what was acked in the old one counts for nothing. */
+void members_forget_acks(struct members *m);
 /* Drops those that are not live any more. */
 void members_expire(struct members *m, uint64_t now_ms);
 /* How many are live; *missing, if asked for, how many of them have not acked revision. */

@@ -154,9 +154,13 @@ int node_nack(struct node *n, struct image *m, const struct node_message *nack, 
 	return 0;
 }
 
-void node_image_reset(struct node *n)
+void node_image_reset(struct node *n, bool other_epoch)
 {
 	image_cursor_stop(&n->cursor);
+	if (other_epoch) {
+		n->known = false;
+		n->acked = 0;
+	}
 	if (n->state != NODE_NEW && n->state != NODE_GONE)
 		node_move(n, NODE_WAITING);
 }

@@ -79,8 +79,9 @@ int node_ack(struct node *n, uint64_t revision, struct err *e) must_check;
 int node_nack(struct node *n, struct image *m, const struct node_message *nack, uint64_t now_ms,
 	      struct err *e) must_check;
 
-/* The image is about to be loaded again, in the same epoch (in another one streams are ended). */
-void node_image_reset(struct node *n);
+/* The image is about to be loaded again. In another epoch (the stream is being ended then) what the
+ * node acked means nothing any more. */
+void node_image_reset(struct node *n, bool other_epoch);
 /* The image got a revision; also called every second, for nodes that are ahead. */
 void node_image_commit(struct node *n, struct image *m, uint64_t now_ms);
 

@@ -44,7 +44,7 @@ static const char sql_heartbeat[] = "WITH up AS (UPDATE nodes SET last_seen = no
 				    "  (SELECT count(*) FROM up) AS rows";
 
 static const char sql_read[] =
-	"SELECT id, hostname, epoch, revision, connected,"
+	"SELECT id, hostname, epoch, revision, connected, control_plane,"
 	" (extract(epoch FROM now() - last_seen) * 1000)::bigint AS age"
 	" FROM nodes WHERE control_plane IS DISTINCT FROM $1::uuid"
 	" AND last_seen > now() - make_interval(secs => $2::double precision)";
@@ -289,6 +289,7 @@ static void on_read(const struct store_result *r, void *arg)
 		const struct nodes_row n = {
 			.id = text_of(row, "id"),
 			.epoch = text_of(row, "epoch"),
+			.control_plane = text_of(row, "control_plane"),
 			.revision = number_of(row, "revision"),
 			.connected = json_is_true(json_object_get(row, "connected")),
 			.hostname = text_of(row, "hostname"),
@@ -342,6 +343,7 @@ void nodes_table_notified(struct nodes_table *t, const char *payload)
 		const struct nodes_row n = {
 			.id = text_of(item, "i"),
 			.epoch = text_of(item, "e"),
+			.control_plane = text_of(whole, "cp"),
 			.revision = number_of(item, "r"),
 			.connected = json_is_true(json_object_get(item, "c")),
 		};

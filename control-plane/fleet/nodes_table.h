@@ -19,7 +19,7 @@
 enum { NODES_WRITE_MS = 50, NODES_HEARTBEAT_MS = 5000, NODES_HITS_PENDING_MAX = 4096 };
 
 struct nodes_row {
-	const char *id, *epoch;
+	const char *id, *epoch, *control_plane;
 	uint64_t revision;
 	bool connected;
 	const char *hostname; /* NULL in notifications */

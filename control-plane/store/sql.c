@@ -212,7 +212,7 @@ static int make_feed(struct sql *s, struct err *e)
 	    s->columns_stored.data, tail, table, table);
 	put(&all,
 	    "DECLARE c NO SCROLL CURSOR FOR SELECT %s, %s %s t ON t.id = c.id WHERE c.kind = '%s' "
-	    "AND NOT c.removed ORDER BY c.revision",
+	    "ORDER BY c.revision",
 	    s->columns_stored.data, tail, table, table);
 	put(&changed,
 	    "DECLARE c NO SCROLL CURSOR FOR SELECT %s, %s %s t ON t.id = c.id WHERE c.kind = '%s' "

@@ -28,7 +28,7 @@ struct sql {
 	struct buf get_id;	/* id */
 	struct buf get_key;	/* endpoint key; empty: there is none */
 	struct buf changed;	/* last revision, limit: columns_stored, revision, id, removed */
-	struct buf cursor;	/* DECLARE of "c" over all that is there, by revision */
+	struct buf cursor;	/* DECLARE of "c" over the last change of all, by revision */
 	struct buf cursor_changed; /* the same over changes after a revision: format with it */
 };
 

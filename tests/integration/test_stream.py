@@ -41,10 +41,10 @@ def channel(cluster, cert="node.crt", key="node.key", folder=None):
 class Subscriber:
     """Keeps what a data plane would keep, and writes down every message."""
 
-    def __init__(self, pb, cluster, method=METHOD, hello=True, ack=True, **held):
+    def __init__(self, pb, cluster, method=METHOD, hello=True, ack=True, entities=(), **held):
         self.pb, self.ack = pb, ack
         self.out = queue.SimpleQueue()
-        self.entities, self.staged, self.messages = {}, [], []
+        self.entities, self.staged, self.messages = dict(entities), [], []
         self.epoch, self.revision, self.snapshots = "", 0, 0
         self.changed = threading.Condition()
         self.status = None
@@ -166,6 +166,23 @@ def test_delta_from_what_is_held(subscribe, cluster):
     assert again.snapshots == 0
     assert "third.example" in [x.name for x in again.of("sni")]
     assert "first.example" not in [x.name for x in again.of("sni")]
+
+
+def test_removal_while_away_survives_a_restart_of_the_control_plane(subscribe, cluster):
+    """A control plane that just started knows of removals before its time: the node held what was removed."""
+    gone, revision = add_certificate(cluster, "gone.example")
+    s = subscribe()
+    s.wait(lambda: s.revision >= revision)
+    s.close()
+    r = cluster.cp.delete(f"/certificates/{gone}")
+    assert r.status_code == 204
+    cluster.cp.process.stop()
+    cluster.cp.start()
+    again = subscribe(epoch=s.epoch, revision=s.revision, entities=s.entities)
+    again.wait(lambda: again.revision >= int(r.headers["X-Cardea-Revision"]))
+    assert again.snapshots == 0
+    assert uuid.UUID(gone).bytes not in again.entities
+    assert "gone.example" not in [x.name for x in again.of("sni")]
 
 
 def test_other_epoch_gets_a_snapshot(subscribe):

@@ -9,9 +9,10 @@ CREATE TABLE cluster (
 );
 INSERT INTO cluster DEFAULT VALUES;
 
--- A restored dump has another system identifier, a restored backup or a promoted standby another timeline.
+-- A restored backup or a promoted standby has another timeline; a dump that is restored elsewhere another system identifier, and
+-- one that is restored where it came from another oid of the table.
 CREATE FUNCTION cardea_epoch() RETURNS text LANGUAGE sql STABLE AS $$
-	SELECT c.id || '.' || s.system_identifier || '.' || k.timeline_id
+	SELECT c.id || '.' || s.system_identifier || '.' || k.timeline_id || '.' || c.tableoid
 	FROM cluster c, pg_control_system() s, pg_control_checkpoint() k
 $$;
 

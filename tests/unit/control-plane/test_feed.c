@@ -121,6 +121,47 @@ static void test_lost_notifications(void **state)
 	free(l);
 }
 
+/* Whoever starts now is told of removals too: a data plane may hold what was removed. */
+static void test_load_knows_removals(void **state)
+{
+	struct store_fixture *f = rows_open(pg_fixture_database(0));
+	struct txn *t = txn_create(f->store, NULL);
+	struct feed_log *l;
+
+	(void)state;
+	txn_delete(t, &entity_certificates, STR(CERT_1), true);
+	store_fixture_commit(f, t);
+	l = feed_log_start(f->store);
+	run_until(f->on, l->commits == 1);
+	assert_int_equal(l->count, 3);
+	for (size_t i = 0; i < 3; i++)
+		assert_true(l->changes[i].removed && l->changes[i].revision == 2);
+	store_fixture_close(f);
+	free(l);
+}
+
+/* pg_restore --clean of a dump into the database that it came from. */
+static void test_restored_in_place(void **state)
+{
+	struct store_fixture *f = rows_open(pg_fixture_database(0));
+	struct feed_log *l = feed_log_start(f->store);
+	char before[128];
+
+	(void)state;
+	run_until(f->on, l->commits == 1);
+	snprintf(before, sizeof(before), "%s", l->epoch);
+	free(pg_fixture_sql(f->conninfo,
+			    "BEGIN; CREATE TABLE other (LIKE cluster INCLUDING ALL);"
+			    "INSERT INTO other SELECT * FROM cluster; DROP TABLE cluster;"
+			    "ALTER TABLE other RENAME TO cluster; COMMIT"));
+	commit_one(f, CERT_1);
+	run_until(f->on, l->commits == 2);
+	assert_int_equal(l->resets, 2);
+	assert_string_not_equal(before, l->epoch);
+	store_fixture_close(f);
+	free(l);
+}
+
 static void test_another_epoch(void **state)
 {
 	struct store_fixture *f = rows_open(pg_fixture_database(0));
@@ -294,6 +335,8 @@ int main(void)
 		cmocka_unit_test(test_load_in_batches),
 		cmocka_unit_test(test_many_changes),
 		cmocka_unit_test(test_lost_notifications),
+		cmocka_unit_test(test_load_knows_removals),
+		cmocka_unit_test(test_restored_in_place),
 		cmocka_unit_test(test_another_epoch),
 		cmocka_unit_test(test_operator_sql_gets_a_revision),
 		cmocka_unit_test(test_bulk_sql_commits_soon),

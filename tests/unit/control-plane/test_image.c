@@ -161,6 +161,24 @@ static void test_changes_under_cursors(void **state)
 	image_deinit(&m);
 }
 
+/* A load gives kind after kind: removals come out of order. */
+static void test_floor_forgets_loaded_tombstones(void **state)
+{
+	struct image m;
+
+	(void)state;
+	image_init(&m);
+	image_reset(&m, "e1");
+	drop(&m, 'a', 9);
+	drop(&m, 'b', 3);
+	put(&m, 'c', 5);
+	image_commit(&m, 9, 0);
+	assert_string_equal(after(&m, 0), "BcA");
+	image_commit(&m, 9, 3);
+	assert_string_equal(after(&m, 0), "cA");
+	image_deinit(&m);
+}
+
 static void test_floor_forgets_tombstones(void **state)
 {
 	struct image m;
@@ -292,6 +310,7 @@ int main(void)
 		cmocka_unit_test(test_a_load_in_any_order),
 		cmocka_unit_test(test_changes_under_cursors),
 		cmocka_unit_test(test_floor_forgets_tombstones),
+		cmocka_unit_test(test_floor_forgets_loaded_tombstones),
 		cmocka_unit_test(test_late_change_counts_as_newest),
 		cmocka_unit_test(test_bad_row_keeps_the_last_good_state),
 		cmocka_unit_test(test_same_id_of_two_kinds),

@@ -13,7 +13,12 @@ enum { GRACE = 5000 };
 static void report(struct members *m, const char *id, uint64_t revision, bool connected, bool local,
 		   uint64_t seen_ms)
 {
-	const struct member_report r = {id, local ? id : NULL, revision, connected, local, seen_ms};
+	const struct member_report r = {.id = id,
+					.hostname = local ? id : NULL,
+					.revision = revision,
+					.connected = connected,
+					.local = local,
+					.seen_ms = seen_ms};
 
 	assert_int_equal(members_report(m, &r, NULL), 0);
 }
@@ -89,6 +94,51 @@ static void test_a_node_moves(void **state)
 	members_deinit(&m);
 }
 
+static void report_of(struct members *m, const char *control_plane, bool connected,
+		      uint64_t seen_ms)
+{
+	const struct member_report r = {.id = "n",
+					.revision = connected ? 4 : 3,
+					.connected = connected,
+					.seen_ms = seen_ms,
+					.control_plane = control_plane};
+
+	assert_int_equal(members_report(m, &r, NULL), 0);
+}
+
+/* The control plane that a node left says so after the one that it went to. */
+static void test_a_node_moves_between_others(void **state)
+{
+	struct members m;
+	uint64_t missing;
+
+	(void)state;
+	members_init(&m, GRACE);
+	report_of(&m, "cp1", true, 1000);
+	report_of(&m, "cp2", true, 2000);
+	report_of(&m, "cp1", false, 3000);
+	assert_int_equal(members_live(&m, 5, 3000 + GRACE + 1, &missing), 1);
+	assert_int_equal(missing, 1);
+	report_of(&m, "cp2", false, 4000);
+	assert_int_equal(members_live(&m, 5, 4000 + GRACE + 1, &missing), 0);
+	members_deinit(&m);
+}
+
+static void test_acks_of_another_epoch(void **state)
+{
+	struct members m;
+	uint64_t missing;
+
+	(void)state;
+	members_init(&m, GRACE);
+	report(&m, "here", 9, true, true, 1000);
+	report(&m, "elsewhere", 9, true, false, 1000);
+	members_forget_acks(&m);
+	assert_int_equal(members_live(&m, 1, 1000, &missing), 2);
+	assert_int_equal(missing, 2);
+	members_deinit(&m);
+}
+
 static void test_missing(void **state)
 {
 	struct members m;
@@ -136,6 +186,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_who_is_live),
 		cmocka_unit_test(test_a_node_moves),
+		cmocka_unit_test(test_a_node_moves_between_others),
+		cmocka_unit_test(test_acks_of_another_epoch),
 		cmocka_unit_test(test_missing),
 		cmocka_unit_test(test_out_of_memory),
 	};

@@ -336,7 +336,7 @@ static void test_reset_in_a_snapshot(void **state)
 	setup(&b);
 	assert_int_equal(hello(&b, "e1", 0), 0);
 	assert_string_equal(pump(&b, 1, NODE_PUMP_MORE), "begin 3 a");
-	node_image_reset(&b.node);
+	node_image_reset(&b.node, false);
 	image_reset(&b.image, "e1");
 	sends(&b, "");
 	set(&b, 'n', false, 7);
@@ -344,7 +344,7 @@ static void test_reset_in_a_snapshot(void **state)
 	sends(&b, "begin 7 n commit 7/0");
 	/* And again when it is up to date. */
 	assert_int_equal(node_ack(&b.node, 7, NULL), 0);
-	node_image_reset(&b.node);
+	node_image_reset(&b.node, false);
 	image_reset(&b.image, "e1");
 	set(&b, 'n', false, 7);
 	set(&b, 'o', false, 8);
