@@ -132,7 +132,7 @@ def test_database_that_hangs(small, postgres):
             slowest = max(slowest, time.monotonic() - start)
         assert {code for code, _ in answers} == {503}
         assert max(took for _, took in answers) < 4
-        assert slowest < 0.5
+        assert slowest < 2  # a loop that waits for the database is held for its 3 s
     finally:
         for pid in stopped:
             os.kill(pid, signal.SIGCONT)
