@@ -284,7 +284,7 @@ static void on_change(void *arg)
 	if (serve(d, &e) == 0)
 		return;
 	log_crit("start failed", log_err(&e));
-	d->exit_code = EXIT_FAILED;
+	d->exit_code = EXIT_CONFIG;
 	stop(d);
 }
 
@@ -415,7 +415,7 @@ int daemon_run(const struct dp_config *config, const char *config_file)
 	timer_init(&d.housekeeping, &d.loop, on_housekeeping);
 	if (start(&d, &e) != 0) {
 		log_crit("start failed", log_err(&e));
-		d.exit_code = EXIT_FAILED;
+		d.exit_code = EXIT_CONFIG;
 		close_all(&d);
 	}
 	loop_run(&d.loop);

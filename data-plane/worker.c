@@ -264,10 +264,24 @@ static void worker_gone(void *arg)
 		all->conf.on_stopped(all->conf.arg);
 }
 
+static void stop_accepting(struct worker *w)
+{
+	for (size_t i = 0; i < w->port_count; i++) {
+		if (!w->ports[i].listener)
+			continue;
+		listener_close(w->ports[i].listener, NULL, NULL);
+		w->ports[i].listener = NULL;
+		http_server_drain(&w->ports[i].http);
+	}
+}
+
+/* The first is right after the loop took what waited to be accepted: closing the listener resets
+ * what comes in between (F35). */
 static void on_drain_check(struct timer *t)
 {
 	struct worker *w = container_of(t, struct worker, drain);
 
+	stop_accepting(w);
 	if (w->state == WORKER_DRAINING && clock_mono_ns() >= w->drain_until_ns) {
 		worker_move(w, WORKER_CLOSING);
 		for (size_t i = 0; i < w->port_count; i++)
@@ -292,11 +306,6 @@ static void drain(void *arg)
 
 	if (w->state == WORKER_RUNNING) {
 		worker_move(w, WORKER_DRAINING);
-		for (size_t i = 0; i < w->port_count; i++) {
-			listener_close(w->ports[i].listener, NULL, NULL);
-			w->ports[i].listener = NULL;
-			http_server_drain(&w->ports[i].http);
-		}
 		w->drain_until_ns = o->until_ns;
 		timer_start(&w->drain, 1, DRAIN_CHECK_MS);
 	} else if (o->until_ns < w->drain_until_ns) {

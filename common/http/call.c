@@ -4,7 +4,7 @@
  *          └───────────────────▲
  *
  * Happy path: conn_connect -> on_open (ALPN is h2) -> request -> on_head, on_data ..., call_write
- * -> the peer ends: on_trailers -> conn_close -> on_close, freed.
+ * -> the peer ends, or call_close: GOAWAY -> conn_shutdown -> on_close, freed.
  * Failure paths, all as on_close with the reason: name, connect, handshake, no h2, GOAWAY or reset
  * by the peer, a protocol error, no answer to PING, out of memory. */
 #include "common/http/call.h"
@@ -56,34 +56,65 @@ static uint64_t now_ms(void)
 	return clock_mono_ns() / 1000000;
 }
 
+/* Told to the peer in order: CANCEL for the stream, GOAWAY, then close_notify by say_farewell. Not
+ * at once: this may be inside of h2_feed. */
+static void start_farewell(struct call *c)
+{
+	h2_reset(c->h2, &c->stream, NGHTTP2_CANCEL);
+	loop_defer(conn_loop(c->conn), &c->due);
+}
+
 /* The first reason stays. NULL: in order. */
 static void finish(struct call *c, const struct err *why)
 {
+	bool open = c->state == CALL_OPEN;
+
 	if (c->state == CALL_CLOSED)
 		return;
 	call_move(c, CALL_CLOSED);
 	if (why)
 		c->why = *why;
-	conn_close(c->conn);
+	if (open && !why)
+		start_farewell(c);
+	else
+		conn_close(c->conn);
+}
+
+static int emit(struct call *c, struct err *e)
+{
+	struct buf out = BUF_INIT;
+	bool more = true;
+	int rc = 0;
+
+	while (more && rc == 0 && !conn_over_high(c->conn) && h2_wants_write(c->h2)) {
+		buf_clear(&out);
+		rc = h2_emit(c->h2, &out, CALL_BATCH, e);
+		more = out.len > 0;
+		conn_write(c->conn, buf_str(&out));
+	}
+	buf_deinit(&out);
+	return rc;
 }
 
 static void flush(struct call *c)
 {
 	struct err e = ERR_INIT;
-	struct buf out = BUF_INIT;
-	bool more = true;
-	int rc = 0;
 
-	while (more && rc == 0 && c->state == CALL_OPEN && !conn_over_high(c->conn) &&
-	       h2_wants_write(c->h2)) {
-		buf_clear(&out);
-		rc = h2_emit(c->h2, &out, CALL_BATCH, &e);
-		more = out.len > 0;
-		conn_write(c->conn, buf_str(&out));
-	}
-	buf_deinit(&out);
-	if (rc != 0)
+	if (c->state == CALL_OPEN && emit(c, &e) != 0)
 		finish(c, &e);
+}
+
+static void say_farewell(struct call *c)
+{
+	struct err e = ERR_INIT;
+	int rc = emit(c, &e);
+
+	/* Only now: nghttp2 sends nothing behind the order for this GOAWAY, and before it no RST. */
+	h2_terminate(c->h2, NGHTTP2_NO_ERROR);
+	if (rc != 0 || emit(c, &e) != 0)
+		conn_close(c->conn);
+	else
+		conn_shutdown(c->conn);
 }
 
 /* --- events of the stream --- */
@@ -335,7 +366,9 @@ static void on_due(struct deferred *d)
 {
 	struct call *c = container_of(d, struct call, due);
 
-	if (c->state == CALL_OPEN)
+	if (c->state == CALL_CLOSED)
+		say_farewell(c);
+	else
 		flush(c);
 }
 

@@ -46,7 +46,8 @@ int call_start(struct call **out, struct loop *l, const struct call_options *o,
 /* Queues a copy of bytes. false: over the high mark (256 KiB). */
 bool call_write(struct call *c, struct str bytes);
 size_t call_queued(const struct call *c);
-/* Closes now; on_close follows. Safe twice. */
+/* Ends the call in order (CANCEL, GOAWAY, close_notify; no more events but on_close, which follows
+ * when the peer has closed too, after 2 s at the latest if it takes the last bytes). Safe twice. */
 void call_close(struct call *c);
 
 #endif

@@ -175,11 +175,13 @@ static void flush(struct session *s)
 		exchange_drained(x);
 }
 
+/* A request may be on its way: an idle connection is given a moment for it (F35). */
 static void drain(struct session *s)
 {
+	if (s->draining)
+		return;
 	s->draining = true;
-	if (!s->u.h1.current && !has_pending(s))
-		session_shutdown(s, NULL);
+	s->u.h1.leave_ms = s->now_ms + SESSION_NOTICE_MS;
 }
 
 /* --- answers --- */
@@ -298,7 +300,9 @@ static void body_late(struct session *s, struct exchange *x)
 
 static uint64_t idle_deadline(const struct session *s)
 {
-	return s->active_ms + s->server->limits.idle_ms;
+	uint64_t at = s->active_ms + s->server->limits.idle_ms;
+
+	return s->u.h1.leave_ms && s->u.h1.leave_ms < at ? s->u.h1.leave_ms : at;
 }
 
 static void check(struct session *s)

@@ -151,6 +151,8 @@ struct session {
 			struct buf pending;	  /* bytes behind the current request, from at on */
 			size_t at;
 			bool close; /* no more requests after this one */
+			uint64_t
+				leave_ms; /* an idle connection ends then: drain; 0: not draining */
 			bool eof;
 			bool stopped; /* reading */
 		} h1;

@@ -8,7 +8,12 @@
 #include "common/net/tls.h"
 #include "common/pki/cert.h"
 
-enum { STREAMS_PER_CONNECTION = 4, STATUS_TEXT_SIZE = 16 };
+enum {
+	STREAMS_PER_CONNECTION = 4,
+	STATUS_TEXT_SIZE = 16,
+	FAREWELL_CHECK_MS = 10,
+	FAREWELL_CHECKS = 100,
+};
 
 static const char sync_path[] = "/cardea.v1.Fleet/Sync";
 
@@ -385,6 +390,28 @@ static void turn_closed(struct timer *t)
 	release(container_of(t, struct stream_server, turn));
 }
 
+static void farewell_closed(struct timer *t)
+{
+	release(container_of(t, struct stream_server, farewell));
+}
+
+static void close_connections(struct stream_server *s)
+{
+	if (http_server_close(&s->http, connections_closed, s))
+		s->open++;
+	timer_close(&s->farewell, farewell_closed);
+}
+
+/* Data planes end their connections when their streams end: those that do not are cut off. */
+static void on_farewell(struct timer *t)
+{
+	struct stream_server *s = container_of(t, struct stream_server, farewell);
+
+	s->farewell_left--;
+	if (s->http.session_count == 0 || s->farewell_left == 0)
+		close_connections(s);
+}
+
 static int start_listeners(struct stream_server *s, struct loop *l, const struct listen_list *list,
 			   struct err *e)
 {
@@ -421,7 +448,8 @@ int stream_server_start(struct stream_server *s, struct loop *l, const struct st
 	s->http.limits.streams = STREAMS_PER_CONNECTION;
 	s->http.limits.ping_ms = c->keepalive_ms;
 	timer_init(&s->turn, l, on_turn);
-	s->open = 1;
+	timer_init(&s->farewell, l, on_farewell);
+	s->open = 2;
 	if (tls_context(&s->tls, &tls, e))
 		return err_prefix(e, "cluster_cert, cluster_cert_key, cluster_ca_cert");
 	return start_listeners(s, l, c->listen, e);
@@ -432,8 +460,16 @@ void stream_server_close(struct stream_server *s, void (*closed)(void *arg), voi
 	s->closing = true;
 	s->closed = closed;
 	s->arg = arg;
-	if (http_server_close(&s->http, connections_closed, s))
-		s->open++;
+	list_for_each_safe(it, &s->streams)
+		stream_end(container_of(it, struct stream, link), GRPC_UNAVAILABLE,
+			   "the control plane is stopping");
+	http_server_drain(&s->http);
+	if (s->http.session_count == 0) {
+		close_connections(s);
+	} else {
+		s->farewell_left = FAREWELL_CHECKS;
+		timer_start(&s->farewell, FAREWELL_CHECK_MS, FAREWELL_CHECK_MS);
+	}
 	for (size_t i = 0; i < s->listener_count; i++)
 		listener_close(s->listeners[i], listener_closed, s);
 	timer_close(&s->turn, turn_closed);

@@ -63,8 +63,10 @@ struct stream_server {
 	struct link streams; /* read: struct stream */
 	struct link ready;
 	struct timer turn;
-	uint64_t sent; /* bytes since the start */
-	unsigned open; /* listeners and timer not closed yet */
+	struct timer farewell;
+	unsigned farewell_left; /* checks until connections are cut off */
+	uint64_t sent;		/* bytes since the start */
+	unsigned open;		/* listeners and timers not closed yet */
 	bool closing;
 	void (*closed)(void *arg);
 	void *arg;
@@ -74,7 +76,8 @@ struct stream_server {
 int stream_server_start(struct stream_server *s, struct loop *l, const struct stream_conf *c,
 			struct image *image, const struct stream_events *ev,
 			struct err *e) must_check;
-/* Ends every stream (on_gone is called for each, later) and stops listening. */
+/* Ends every stream with UNAVAILABLE (on_gone is called for each, later) and stops listening;
+ * connections that the nodes do not close within a second are cut off. */
 void stream_server_close(struct stream_server *s, void (*closed)(void *arg), void *arg);
 /* Where the first listener listens. */
 const struct addr *stream_server_addr(const struct stream_server *s);
