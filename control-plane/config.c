@@ -200,10 +200,5 @@ const struct conf_key cp_config_keys[] = {
 	 .fallback = "logfmt",
 	 .choices = log_formats,
 	 .help = "form of the log on stderr"},
-	{.name = "prefix",
-	 .type = CONF_PATH,
-	 .offset = AT(prefix),
-	 .fallback = "/var/lib/cardea-cp",
-	 .help = "working folder"},
 };
 const size_t cp_config_key_count = array_len(cp_config_keys);

@@ -30,7 +30,6 @@ struct cp_config {
 	int acme_barrier_policy;
 	int64_t acme_renew_percent;
 	uint64_t cluster_keepalive, cluster_node_grace;
-	char *prefix;
 };
 
 extern const struct conf_key cp_config_keys[];
