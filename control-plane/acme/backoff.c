@@ -4,7 +4,7 @@
 
 #include "common/core/clock.h"
 
-enum { POLL_FIRST_MS = 20, POLL_MAX_MS = 5000, POLL_HINT_MAX_MS = 15000 };
+enum { POLL_FIRST_MS = 10, POLL_MAX_MS = 5000, POLL_HINT_MAX_MS = 15000 };
 enum { RETRY_AFTER_MAX_S = 30 * 24 * 3600 };
 
 static const double jitter_share = 0.1;

@@ -21,7 +21,7 @@ struct backoff {
 enum { BACKOFF_FLOOR_MS = 100 };
 uint64_t backoff_ms(const struct backoff *b, unsigned attempt, double chance);
 
-/* Delay before the poll number n (from 0) of a CA's resource: doubles from 20 ms to 5 s. A
+/* Delay before the poll number n (from 0) of a CA's resource: doubles from 10 ms to 5 s. A
  * Retry-After is a hint here: it is followed up to 15 s (some CAs say a day). */
 uint64_t backoff_poll_ms(unsigned n, int64_t retry_after_ms);
 

@@ -39,14 +39,14 @@ struct poll_row {
 };
 
 static const struct poll_row polls[] = {
-	{0, RETRY_AFTER_NONE, 20},
-	{1, RETRY_AFTER_NONE, 40},
-	{7, RETRY_AFTER_NONE, 2560},
-	{8, RETRY_AFTER_NONE, 5000},
+	{0, RETRY_AFTER_NONE, 10},
+	{1, RETRY_AFTER_NONE, 20},
+	{8, RETRY_AFTER_NONE, 2560},
+	{9, RETRY_AFTER_NONE, 5000},
 	{1000, RETRY_AFTER_NONE, 5000},
-	{0, 0, 20},
+	{0, 0, 10},
 	{0, 3000, 3000},
-	{9, 3000, 5000},
+	{10, 3000, 5000},
 	{0, 86400000, 15000},
 	{0, INT64_MAX, 15000},
 };
