@@ -98,9 +98,9 @@ static bool same_point(X509 *cert, struct str key)
 {
 	const ASN1_BIT_STRING *bits = X509_get0_pubkey_bitstr(cert);
 
-	return ASN1_STRING_length(bits) == POINT_SIZE &&
-	       memcmp(ASN1_STRING_get0_data(bits), key.ptr + POINT_AT, POINT_SIZE) ==
-		       0 /* not secret */;
+	return str_eq((struct str){(const char *)ASN1_STRING_get0_data(bits),
+				   (size_t)ASN1_STRING_length(bits)},
+		      str_sub(key, POINT_AT, KEY_SIZE));
 }
 
 int signer_load(struct signer *s, struct str leaf, struct str key, X509 **cert, EVP_PKEY **pkey,
@@ -131,19 +131,21 @@ int signer_load(struct signer *s, struct str leaf, struct str key, X509 **cert, 
 int signer_check(struct signer *s, struct str leaf, const struct str *chain, size_t chain_count,
 		 struct str key, struct err *e)
 {
-	EVP_PKEY *pkey;
-	X509 *x;
+	EVP_PKEY *pkey = NULL;
+	X509 *cert = NULL;
+	int rc;
 
 	for (size_t i = 0; i < chain_count; i++) {
+		X509 *x;
+
 		ERR_clear_error();
 		x = parse(s, chain[i]);
 		if (!x)
 			return err_openssl(e, ERR_INVALID, "chain certificate %zu", i + 1);
 		X509_free(x);
 	}
-	if (signer_load(s, leaf, key, &x, &pkey, e) != 0)
-		return -1;
+	rc = signer_load(s, leaf, key, &cert, &pkey, e);
 	EVP_PKEY_free(pkey);
-	X509_free(x);
-	return 0;
+	X509_free(cert);
+	return rc;
 }

@@ -18,6 +18,7 @@
 
 struct signer;
 
+/* Makes the library context: milliseconds, once per thread. */
 int signer_create(struct signer **out, struct err *e) must_check;
 /* NULL is fine. What it has loaded must be gone. */
 void signer_free(struct signer *s);
