@@ -50,8 +50,8 @@ class Stack:
             **{s: {"image": i, "build": {"args": {"BUILD_BASE": BASE, "RUN_BASE": BASE}, "network": "host"}} for s, i in images.items()},
             **{s: {"image": "cardea-test/services", "build": {"args": {"BASE": BASE}, "network": "host"}} for s in ("postgres", "pebble")},
         }
-        # Validations take up to a second, so that there is time for a fault while orders are in flight.
-        services["pebble"]["environment"] = {"PEBBLE_VA_NOSLEEP": "", "PEBBLE_VA_SLEEPTIME": "2"}
+        # A validation takes up to two seconds, so that there is time for a fault while orders are in flight.
+        services["pebble"]["environment"] = {"PEBBLE_VA_NOSLEEP": "", "PEBBLE_VA_SLEEPTIME": "3"}
         services["data-plane"]["networks"] = {"default": {"aliases": hosts}}
         self.override = folder / "override.json"
         self.override.write_text(json.dumps({"version": "3.8", "services": services}))
@@ -68,33 +68,40 @@ class Stack:
         self.compose("down", "-v", "--remove-orphans", "-t", "3")
         docker("image", "prune", "-f", "--filter", "label=cardea.stage=build")
 
+    def _running(self, *flags):
+        """(service, container) of each."""
+        shown = docker("ps", *flags, f"--filter=label=com.docker.compose.project={PROJECT}", "--format", '{{.Label "com.docker.compose.service"}} {{.ID}}')
+        return [tuple(line.split()) for line in sorted(shown.splitlines())]
+
     def containers(self, service, *flags):
-        labels = {"project": PROJECT, "service": service}
-        filters = [f"--filter=label=com.docker.compose.{k}={v}" for k, v in labels.items()]
-        return sorted(docker("ps", "-q", *flags, *filters).split())
+        return [c for s, c in self._running(*flags) if s == service]
+
+    def addresses(self, containers):
+        shown = docker("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", *containers) if containers else ""
+        return shown.split()
 
     def address(self, container):
-        return docker("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", container)
+        return self.addresses([container])[0]
 
     # --- control planes ---
 
     def control_planes(self):
         """Container of each control plane that runs."""
-        return [c for n in (1, 2) for c in self.containers(f"control-plane-{n}")]
+        return [c for s, c in self._running() if s.startswith("control-plane-")]
 
     def admin(self, container):
         return f"http://{self.address(container)}:8001"
 
     def admins(self):
-        return [self.admin(c) for c in self.control_planes()]
+        return [f"http://{a}:8001" for a in self.addresses(self.control_planes())]
 
     def node_id(self, container):
         return requests.get(self.admin(container), timeout=5).json()["node_id"]
 
-    def get(self, path):
+    def get(self, path, admins=None):
         """From the first control plane that answers."""
         problem = None
-        for admin in self.admins():
+        for admin in admins or self.admins():
             try:
                 r = requests.get(admin + path, timeout=5)
                 r.raise_for_status()
@@ -107,7 +114,8 @@ class Stack:
         return [n for n in self.get("/clustering/data-planes")["data"] if n["connected"]]
 
     def orders(self, ids):
-        return [self.get(f"/acme/orders/{i}") for i in ids]
+        rows = {o["id"]: o for o in self.get("/acme/orders?size=1000")["data"]}
+        return [rows[i] for i in ids]
 
     def states(self, ids):
         return [o["state"] for o in self.orders(ids)]
@@ -124,7 +132,7 @@ class Stack:
     # --- data planes ---
 
     def data_planes(self):
-        return [self.address(c) for c in self.containers("data-plane")]
+        return self.addresses(self.containers("data-plane"))
 
     def ready(self, address):
         return requests.get(f"http://{address}:8007/status/ready", timeout=5).status_code == 200

@@ -84,9 +84,10 @@ class Writer:
     def check(self):
         """Nothing acknowledged is lost: the admin API knows it and every data plane serves it."""
         assert self.acknowledged and self.revisions == sorted(set(self.revisions))
+        admins, data_planes = self.stack.admins(), self.stack.data_planes()
         for name, der in self.acknowledged.items():
-            assert self.stack.get(f"/snis/{name}")["name"] == name
-            for address in self.stack.data_planes():
+            assert self.stack.get(f"/snis/{name}", admins)["name"] == name
+            for address in data_planes:
                 wait_until(lambda: self.stack.leaf(address, name, verify=False) == der, 10, f"{address} serves {name}")
 
 
@@ -100,7 +101,7 @@ def issue_with_fault(stack, scenario, fault):
     """Starts the orders; fault(ids) runs when some are valid and others are not, and others are still not valid when it returns."""
     ids = start_orders(stack, scenario)
     assert len(set(ids)) == HOSTS
-    wait_until(lambda: stack.states(ids).count("valid") >= 2, 60, "first orders valid")
+    wait_until(lambda: stack.states(ids).count("valid") >= 1, 60, "first order valid")
     assert stack.states(ids).count("valid") < HOSTS, "all were valid before the fault"
     fault(ids)
     states = wait_until(lambda: stack.states(ids), 30, "orders can be read after the fault")
