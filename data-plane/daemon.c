@@ -1,5 +1,6 @@
 #include "data-plane/daemon.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,8 @@ enum {
 	EXIT_FAILED = 1,
 	EXIT_CONFIG = 2,
 	HOUSEKEEPING_MS = 1000,
+	CROWD_MIN = 1000, /* see give_back_memory */
+	CROWD_LEFT = 4,
 	PATH_SIZE = 4096,
 	HOST_SIZE = 256
 };
@@ -63,6 +66,8 @@ struct daemon {
 	struct sync_client *client; /* NULL: no control plane is configured */
 	struct workers *workers;
 	struct status *status;
+	size_t arrivals; /* connections ever, when last looked at */
+	size_t crowd;	 /* the most in one second since memory was given back */
 };
 
 static void daemon_move(struct daemon *d, enum daemon_state to)
@@ -288,12 +293,30 @@ static void on_change(void *arg)
 	stop(d);
 }
 
+/* When a crowd has left, its memory goes back to the system: the allocator would keep it for the
+ * next one. */
+static void give_back_memory(struct daemon *d)
+{
+	size_t arrivals = d->workers ? workers_arrivals(d->workers) : 0;
+	size_t crowd = arrivals - d->arrivals + (d->workers ? workers_connections(d->workers) : 0);
+
+	d->arrivals = arrivals;
+	if (crowd > d->crowd)
+		d->crowd = crowd;
+	if (d->crowd < CROWD_MIN || crowd > d->crowd / CROWD_LEFT)
+		return;
+	malloc_trim(0);
+	d->crowd = crowd;
+}
+
 static void on_housekeeping(struct timer *t)
 {
 	struct daemon *d = container_of(t, struct daemon, housekeeping);
 
 	(void)stale_seconds(d);
 	tables_reap(d->tables);
+	if (d->state == DAEMON_SERVING)
+		give_back_memory(d);
 }
 
 /* --- starting --- */

@@ -69,7 +69,8 @@ struct worker {
 	struct link conns; /* every client connection, also in its handshake */
 	size_t accepted;   /* since the last count, and the count */
 	uint64_t counted_ns;
-	atomic_size_t connections; /* read by any thread */
+	size_t accepted_total;
+	atomic_size_t connections, arrivals; /* read by any thread; arrivals: accepted_total */
 };
 
 struct workers {
@@ -99,6 +100,7 @@ static void on_prepare(uv_prepare_t *h)
 	for (size_t i = 0; i < w->port_count; i++)
 		n += w->ports[i].http.session_count;
 	atomic_store_explicit(&w->connections, n, memory_order_relaxed);
+	atomic_store_explicit(&w->arrivals, w->accepted_total, memory_order_relaxed);
 	rcu_leave();
 }
 
@@ -151,6 +153,7 @@ static int on_accept(struct listener *l, struct conn_options *o, void *arg)
 	o->tls = p->tls ? tls_ctx_ssl(p->tls) : NULL;
 	o->group = &w->conns;
 	w->accepted++;
+	w->accepted_total++;
 	return 0;
 }
 
@@ -379,6 +382,7 @@ static struct worker *worker_make(struct workers *all, unsigned number)
 	w->number = number;
 	list_init(&w->conns);
 	atomic_init(&w->connections, 0);
+	atomic_init(&w->arrivals, 0);
 	return w;
 }
 
@@ -457,5 +461,14 @@ size_t workers_connections(const struct workers *all)
 
 	for (size_t i = 0; i < all->count; i++)
 		n += atomic_load_explicit(&all->items[i]->connections, memory_order_relaxed);
+	return n;
+}
+
+size_t workers_arrivals(const struct workers *all)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < all->count; i++)
+		n += atomic_load_explicit(&all->items[i]->arrivals, memory_order_relaxed);
 	return n;
 }

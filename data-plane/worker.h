@@ -40,5 +40,7 @@ void workers_drain(struct workers *w, uint64_t drain_ms);
 void workers_free(struct workers *w);
 /* Connections that are open, about. Thread: any. */
 size_t workers_connections(const struct workers *w);
+/* Connections that were ever accepted, about. Thread: any. */
+size_t workers_arrivals(const struct workers *w);
 
 #endif
