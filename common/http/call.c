@@ -109,7 +109,8 @@ static void say_farewell(struct call *c)
 	struct err e = ERR_INIT;
 	int rc = emit(c, &e);
 
-	/* Only now: nghttp2 sends nothing behind the order for this GOAWAY, and before it no RST. */
+	/* Only now: nghttp2 sends nothing behind the order for this GOAWAY, and before it no RST.
+	 */
 	h2_terminate(c->h2, NGHTTP2_NO_ERROR);
 	if (rc != 0 || emit(c, &e) != 0)
 		conn_close(c->conn);
