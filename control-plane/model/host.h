@@ -5,8 +5,24 @@
 #include <jansson.h>
 
 #include "common/core/err.h"
+#include "common/core/str.h"
 
 /* A field check: a host name with at most one `*`, as first or last character; `*` alone. */
 int host_check_wildcard(const json_t *value, struct err *e) must_check;
+/* A host name or an IP address, without a port (services.host). */
+int host_check(const json_t *value, struct err *e) must_check;
+/* The same with an optional port (upstreams.host_header). */
+int host_check_optional_port(const json_t *value, struct err *e) must_check;
+/* routes.hosts: a name with an optional port; `*` may be its whole first or last label. */
+int host_check_route(const json_t *value, struct err *e) must_check;
+/* upstreams.name: a host name and nothing else. */
+int host_check_upstream(const json_t *value, struct err *e) must_check;
+/* An IPv4 or IPv6 address, or a range in CIDR form. */
+int host_check_ip_or_cidr(const json_t *value, struct err *e) must_check;
+/* targets.target: anything that host_target takes. */
+int host_check_target(const json_t *value, struct err *e) must_check;
+/* Appends a target as Kong stores it: host:port, port 8000 when there is none, IPv6 with all its
+ * digits in brackets. */
+int host_target(struct buf *out, struct str s, struct err *e) must_check;
 
 #endif
