@@ -109,7 +109,7 @@ static int add_name(struct admin_request *r, struct txn *t, const json_t *name, 
 	json_t *sni;
 
 	violations_init(&v);
-	sni = input ? entity_create(&entity_snis, input, clock_wall_s(), &v) : NULL;
+	sni = input ? entity_create(&entity_snis, input, clock_wall_ms(), &v) : NULL;
 	if (sni)
 		txn_insert(t, &entity_snis, sni);
 	json_decref(sni);

@@ -7,8 +7,9 @@
 
 #include "common/core/codec.h"
 #include "control-plane/admin/fault.h"
+#include "control-plane/admin/page.h"
 
-enum { SIZE_DEFAULT = 100, SIZE_MAX_ROWS = 1000, TAGS_MAX = 5 };
+enum { TAGS_MAX = 5 };
 
 json_t *crud_show(const struct entity *t, const json_t *row)
 {
@@ -17,18 +18,53 @@ json_t *crud_show(const struct entity *t, const json_t *row)
 
 const char *crud_parent_field(const struct admin_request *r)
 {
-	for (size_t i = 0; i < r->entity->field_count; i++) {
-		const struct field *f = &r->entity->fields[i];
+	const struct field *f = entity_reference(r->entity, r->parent);
 
-		if (f->type == FIELD_FOREIGN && strcmp(f->reference, r->parent->name) == 0)
-			return f->name;
-	}
-	return NULL;
+	return f ? f->name : NULL;
 }
 
 static bool is_certificates(const struct entity *t)
 {
 	return t == &entity_certificates;
+}
+
+/* --- keys --- */
+
+static const struct field *key_field(const struct entity *t)
+{
+	if (is_certificates(t))
+		return entity_field(&entity_snis, STR("name"));
+	return t->endpoint_key ? entity_field(t, str_from(t->endpoint_key)) : NULL;
+}
+
+bool crud_key_ok(struct admin_request *r, const struct entity *t, struct str key)
+{
+	const struct field *f = key_field(t);
+	struct err e = ERR_INIT;
+	json_t *text;
+	int rc = 0;
+
+	if (uuid_is(key))
+		return true;
+	if (!f) {
+		fault_code(r, 400, 1, "invalid primary key",
+			   json_pack("{s:s}", "id", "expected a valid UUID"),
+			   "invalid primary key: '{id=\"expected a valid UUID\"}'");
+		return false;
+	}
+	text = json_stringn(key.ptr, key.len);
+	if (!text || strlen(json_string_value(text)) != key.len)
+		rc = err_set(&e, ERR_INVALID, "invalid value");
+	else if (f->check && !t->below_parent)
+		rc = f->check(text, &e);
+	json_decref(text);
+	if (rc < 0) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "invalid unique %s", f->name);
+		fault_code(r, 400, 10, name, NULL, "%s", e.message);
+	}
+	return rc == 0;
 }
 
 /* --- finding --- */
@@ -106,8 +142,21 @@ static void find_row(struct resolve *s)
 		finish(s);
 		return;
 	}
+	if (!crud_key_ok(r, r->entity, r->key)) {
+		free(s);
+		return;
+	}
 	admin_suspend(r);
-	if (is_certificates(r->entity) && !uuid_is(r->key))
+	if (r->entity->below_parent && !uuid_is(r->key))
+		store_find(r->ctx->store, r->entity,
+			   &(struct store_key){
+				   .field = r->entity->endpoint_key,
+				   .value = r->key,
+				   .foreign = crud_parent_field(r),
+				   .foreign_id = str_from(r->parent_id),
+			   },
+			   on_row, s);
+	else if (is_certificates(r->entity) && !uuid_is(r->key))
 		store_get(r->ctx->store, &entity_snis, r->key, on_sni, s);
 	else
 		store_get(r->ctx->store, r->entity, r->key, on_row, s);
@@ -155,6 +204,10 @@ void crud_resolve(struct admin_request *r, bool with_row, admin_handler next)
 		find_row(s);
 		return;
 	}
+	if (!crud_key_ok(r, r->parent, r->parent_key)) {
+		free(s);
+		return;
+	}
 	admin_suspend(r);
 	store_get(r->ctx->store, by_sni ? &entity_snis : r->parent, r->parent_key, on_parent, s);
 }
@@ -175,7 +228,7 @@ static bool belongs(const struct admin_request *r)
 
 static void reply_missing(struct admin_request *r)
 {
-	if (!is_certificates(r->entity))
+	if (!is_certificates(r->entity) || r->parent)
 		admin_reply_message(r, 404, "Not found");
 	else if (uuid_is(r->key))
 		fault_not_found(r, r->entity, r->key);
@@ -197,56 +250,6 @@ void crud_get(struct admin_request *r)
 }
 
 /* --- pages --- */
-
-static bool parse_size(struct admin_request *r, unsigned *size)
-{
-	struct str text = admin_query(r, "size");
-	uint64_t n;
-
-	*size = SIZE_DEFAULT;
-	if (!text.ptr)
-		return true;
-	if (str_u64(text, &n) < 0) {
-		fault_code(r, 400, 9, "invalid size", NULL, "size must be a number");
-		return false;
-	}
-	if (n < 1 || n > SIZE_MAX_ROWS) {
-		fault_code(r, 400, 9, "invalid size", NULL,
-			   "size must be an integer between 1 and %d", SIZE_MAX_ROWS);
-		return false;
-	}
-	*size = (unsigned)n;
-	return true;
-}
-
-/* An offset is the unpadded base64url of ["<id of the last row>"]. */
-static bool parse_offset(struct admin_request *r, struct str *after)
-{
-	struct str text = admin_query(r, "offset");
-	struct buf raw = BUF_INIT;
-	json_t *array = NULL;
-	const char *id;
-	const char *why = NULL;
-
-	*after = STR_NONE;
-	if (!text.ptr)
-		return true;
-	if (text.len > 128 || base64url_decode(&raw, text, NULL) < 0)
-		why = "bad base64 encoding";
-	else
-		array = json_loadb(raw.data, raw.len, 0, NULL);
-	id = json_string_value(json_array_get(array, 0));
-	if (!why && (!id || !uuid_is(str_from(id))))
-		why = "bad json encoding";
-	if (!why)
-		*after = arena_str(exchange_arena(r->x), str_from(id));
-	else
-		fault_code(r, 400, 7, "invalid offset", NULL, "'%.*s' is not a valid offset: %s",
-			   (int)(text.len > 128 ? 128 : text.len), text.ptr, why);
-	json_decref(array);
-	buf_deinit(&raw);
-	return !why;
-}
 
 static bool invalid_tags(struct admin_request *r, const char *why)
 {
@@ -282,41 +285,14 @@ static bool parse_tags(struct admin_request *r, struct str tags[TAGS_MAX], struc
 	return true;
 }
 
-/* The path of the next page: "/snis?offset=...&size=2". */
-static json_t *next_path(struct admin_request *r, const char *offset)
+/* The key of the row that a page ends with. */
+static json_t *row_key(const struct admin_request *r, const json_t *row)
 {
-	struct str size = admin_query(r, "size"), tags = admin_query(r, "tags");
-	struct buf path = BUF_INIT;
-	json_t *out = NULL;
-	int rc;
+	double at = json_number_value(json_object_get(row, "created_at"));
 
-	if (r->parent)
-		rc = buf_addf(&path, NULL, "/%s/%.*s/%s?offset=%s", r->parent->name,
-			      (int)r->parent_key.len, r->parent_key.ptr, r->entity->name, offset);
-	else
-		rc = buf_addf(&path, NULL, "/%s?offset=%s", r->entity->name, offset);
-	if (rc == 0 && tags.ptr && !r->parent)
-		rc = buf_addf(&path, NULL, "&tags=%.*s", (int)tags.len, tags.ptr);
-	if (rc == 0 && size.ptr && !r->parent)
-		rc = buf_addf(&path, NULL, "&size=%.*s", (int)size.len, size.ptr);
-	if (rc == 0)
-		out = json_string(path.data);
-	buf_deinit(&path);
-	return out;
-}
-
-static void add_offset(struct admin_request *r, json_t *page, const json_t *last)
-{
-	const char *id = json_string_value(json_object_get(last, "id"));
-	struct buf raw = BUF_INIT, text = BUF_INIT;
-
-	if (buf_addf(&raw, NULL, "[\"%s\"]", id ? id : "") == 0 &&
-	    base64url_encode(&text, buf_str(&raw), NULL) == 0) {
-		json_object_set_new(page, "next", next_path(r, text.data));
-		json_object_set_new(page, "offset", json_string(text.data));
-	}
-	buf_deinit(&raw);
-	buf_deinit(&text);
+	if (!r->entity->newest_first)
+		return json_pack("[O]", json_object_get(row, "id"));
+	return json_pack("[o, O]", json_sprintf("%.3f", at), json_object_get(row, "id"));
 }
 
 static void on_page(const struct store_result *res, void *arg)
@@ -332,25 +308,52 @@ static void on_page(const struct store_result *res, void *arg)
 		return;
 	}
 	data = json_array();
-	page = json_pack("{s:o, s:n}", "data", data, "next");
+	page = page_make(data);
 	json_array_foreach(res->rows, i, row)
 	{
 		if (i == r->page_size) {
-			add_offset(r, page, json_array_get(res->rows, i - 1));
+			page_add_next(r, page, row_key(r, json_array_get(res->rows, i - 1)),
+				      !r->parent);
 			break;
 		}
 		json_array_append_new(data, crud_show(r->entity, row));
 	}
+	if (r->finish_page)
+		r->finish_page(r, page);
 	admin_reply(r, 200, page);
+}
+
+/* GET /consumers?custom_id=x: the one or none (kong-admin-api.md 2.8). */
+static bool list_by_custom_id(struct admin_request *r)
+{
+	struct str custom_id = admin_query(r, "custom_id");
+
+	if (r->entity != &entity_consumers || !custom_id.ptr)
+		return false;
+	r->page_size = 1;
+	admin_suspend(r);
+	store_find(r->ctx->store, r->entity,
+		   &(struct store_key){.field = "custom_id", .value = custom_id}, on_page, r);
+	return true;
 }
 
 static void list(struct admin_request *r)
 {
+	size_t key_size = r->entity->newest_first ? 2 : 1;
+	json_t *offset = NULL;
 	struct str tags[TAGS_MAX];
 	struct store_page p = {0};
 
-	if (!parse_size(r, &p.size) || !parse_offset(r, &p.after) || !parse_tags(r, tags, &p))
+	if (list_by_custom_id(r) || !page_size(r, &p.size) || !page_offset(r, key_size, &offset))
 		return;
+	if (!parse_tags(r, tags, &p)) {
+		json_decref(offset);
+		return;
+	}
+	if (offset) {
+		p.after = str_from(json_string_value(json_array_get(offset, key_size - 1)));
+		p.after_time = str_from(json_string_value(json_array_get(offset, 0)));
+	}
 	if (r->parent) {
 		p.foreign = crud_parent_field(r);
 		p.foreign_id = str_from(r->parent_id);
@@ -358,6 +361,7 @@ static void list(struct admin_request *r)
 	r->page_size = p.size;
 	admin_suspend(r);
 	store_list(r->ctx->store, r->entity, &p, on_page, r);
+	json_decref(offset);
 }
 
 void crud_list(struct admin_request *r)

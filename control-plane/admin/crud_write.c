@@ -9,6 +9,8 @@
 #include "common/core/codec.h"
 #include "control-plane/admin/certificate_snis.h"
 #include "control-plane/admin/fault.h"
+#include "control-plane/admin/plugin_scope.h"
+#include "control-plane/admin/references.h"
 
 enum { TRIES_MAX = 5 };
 
@@ -61,21 +63,71 @@ static void force_parent(struct admin_request *r)
 static void build(struct admin_request *r, const json_t *old)
 {
 	struct violations v;
-	int64_t now = clock_wall_s();
+	int64_t now_ms = clock_wall_ms();
 
+	/* What a form's values mean may follow from the row. */
+	if (old && r->form)
+		entity_coerce_form(r->entity, r->input, old);
 	violations_init(&v);
 	json_decref(r->row);
-	r->row = old ? entity_merge(r->entity, old, r->input, now, &v)
-		     : entity_create(r->entity, r->input, now, &v);
+	r->row = old ? entity_merge(r->entity, old, r->input, now_ms, &v)
+		     : entity_create(r->entity, r->input, now_ms, &v);
 	if (!r->row)
 		fault_violations(r, &v);
 	violations_deinit(&v);
+}
+
+/* Checks that need the database, by entity. */
+static void check_then(struct admin_request *r, admin_handler next)
+{
+	static const struct {
+		const struct entity *entity;
+		void (*check)(struct admin_request *r, admin_handler next);
+	} checks[] = {
+		{&entity_certificates, certificate_snis_check},
+		{&entity_plugins, plugin_scope_check},
+	};
+
+	for (size_t i = 0; i < array_len(checks); i++) {
+		if (checks[i].entity != r->entity)
+			continue;
+		checks[i].check(r, next);
+		return;
+	}
+	next(r);
+}
+
+/* Makes the entity of the path refer to what was built. Answers unless it returns true. */
+static bool link_child(struct admin_request *r, struct txn *t)
+{
+	int64_t version = json_integer_value(json_object_get(r->linked, "version"));
+	json_t *patch = json_pack("{s:{s:O}}", r->via->name, "id", json_object_get(r->row, "id"));
+	struct violations v;
+	json_t *row = NULL;
+
+	violations_init(&v);
+	if (patch)
+		row = entity_merge(r->child, r->linked, patch, clock_wall_ms(), &v);
+	else
+		v.no_memory = true;
+	if (row)
+		txn_update(t, r->child, row, version);
+	else
+		fault_violations(r, &v);
+	json_decref(patch);
+	json_decref(row);
+	violations_deinit(&v);
+	return row != NULL;
 }
 
 static void commit(struct admin_request *r, struct txn *t, store_done done)
 {
 	struct err e = ERR_INIT;
 
+	if (r->linked && !link_child(r, t)) {
+		txn_free(t);
+		return;
+	}
 	if (is_certificates(r) && certificate_snis_write(r, t, &e) < 0) {
 		txn_free(t);
 		fault_internal(r);
@@ -118,16 +170,17 @@ static void insert(struct admin_request *r)
 	commit(r, t, on_inserted);
 }
 
+static void post_resolved(struct admin_request *r)
+{
+	build(r, NULL);
+	if (r->row)
+		check_then(r, insert);
+}
+
 static void post(struct admin_request *r)
 {
 	force_parent(r);
-	build(r, NULL);
-	if (!r->row)
-		return;
-	if (is_certificates(r))
-		certificate_snis_check(r, insert);
-	else
-		insert(r);
+	references_resolve(r, post_resolved);
 }
 
 void crud_post(struct admin_request *r)
@@ -174,23 +227,32 @@ static bool is_elsewhere(const struct admin_request *r)
 	return !id || strcmp(id, r->parent_id) != 0;
 }
 
+/* Kong answers in three ways. */
+static void patch_missing(struct admin_request *r)
+{
+	bool nameless = r->entity == &entity_plugins && !json_object_get(r->input, "name");
+
+	if (r->parent || nameless)
+		admin_reply_message(r, 404, "Not found");
+	else if (is_certificates(r) && !uuid_is(r->key))
+		admin_reply_message(r, 404, "SNI not found");
+	else
+		fault_not_found(r, r->entity, r->key);
+}
+
+static void patch_resolved(struct admin_request *r)
+{
+	build(r, r->old);
+	if (r->row)
+		check_then(r, update);
+}
+
 static void patch(struct admin_request *r)
 {
-	if (!r->old && is_certificates(r) && !uuid_is(r->key)) {
-		admin_reply_message(r, 404, "SNI not found");
-		return;
-	}
-	if (!r->old || is_elsewhere(r)) {
-		fault_not_found(r, r->entity, r->key);
-		return;
-	}
-	build(r, r->old);
-	if (!r->row)
-		return;
-	if (is_certificates(r))
-		certificate_snis_check(r, update);
+	if (!r->old || is_elsewhere(r))
+		patch_missing(r);
 	else
-		update(r);
+		references_resolve(r, patch_resolved);
 }
 
 void crud_patch(struct admin_request *r)
@@ -261,6 +323,8 @@ static void add_own_name(struct admin_request *r)
 /* The URL's id or name wins over the body's; a row that exists keeps its id. */
 static void put_key(struct admin_request *r)
 {
+	if (!r->key.ptr)
+		return;
 	if (uuid_is(r->key))
 		json_object_set_new(r->input, "id", json_stringn(r->key.ptr, r->key.len));
 	else if (is_certificates(r))
@@ -272,22 +336,24 @@ static void put_key(struct admin_request *r)
 		json_object_set(r->input, "id", json_object_get(r->old, "id"));
 }
 
+static void put_resolved(struct admin_request *r)
+{
+	build(r, NULL);
+	if (r->row)
+		check_then(r, replace);
+}
+
 static void put(struct admin_request *r)
 {
 	put_key(r);
 	force_parent(r);
-	build(r, NULL);
-	if (!r->row)
-		return;
-	if (is_certificates(r))
-		certificate_snis_check(r, replace);
-	else
-		replace(r);
+	references_resolve(r, put_resolved);
 }
 
+/* Targets are never created by PUT: clients then POST (kong-admin-api.md 2.7). */
 void crud_put(struct admin_request *r)
 {
-	crud_resolve(r, true, put);
+	crud_resolve(r, true, r->entity->below_parent ? patch : put);
 }
 
 /* --- DELETE --- */

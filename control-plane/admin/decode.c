@@ -28,8 +28,9 @@ static int decode_form(struct admin_request *r, struct str type, struct err *e)
 		rc = body_multipart(&r->input, buf_str(&r->body), type, e);
 	else
 		rc = body_form(&r->input, buf_str(&r->body), e);
+	r->form = rc == 0;
 	if (rc == 0 && r->entity)
-		entity_coerce_form(r->entity, r->input);
+		entity_coerce_form(r->entity, r->input, NULL);
 	return rc;
 }
 

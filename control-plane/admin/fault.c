@@ -93,6 +93,18 @@ static void reply_referenced(struct admin_request *r, const struct entity *t,
 		   "an existing '%s' entity references this '%s' entity", by, t->name);
 }
 
+static void reply_in_use(struct admin_request *r, const struct entity *t,
+			 const struct store_result *res)
+{
+	const char *by = res->referrer ? res->referrer : "";
+	const char *id = json_string_value(json_object_get(res->key, "id"));
+
+	fault_code(r, 400, 19, "referenced by others", json_pack("{s:s}", "@referenced_by", by),
+		   "%s %s is still referenced by %s (id = %s)",
+		   t == &entity_ca_certificates ? "ca certificate" : t->singular,
+		   json_string_value(json_object_get(r->old, "id")), by, id ? id : "");
+}
+
 static void reply_failed(struct admin_request *r, const struct store_result *res)
 {
 	log_error("admin request failed", log_err(&res->err));
@@ -126,6 +138,9 @@ void fault_reply(struct admin_request *r, const struct entity *t, const struct s
 		break;
 	case STORE_REFERENCED:
 		reply_referenced(r, t, res);
+		break;
+	case STORE_IN_USE:
+		reply_in_use(r, t, res);
 		break;
 	case STORE_NOT_FOUND:
 		admin_reply_message(r, 404, "Not found");

@@ -12,6 +12,22 @@ void info_drain(struct admin_request *r);
 void info_metrics(struct admin_request *r);
 void info_endpoints(struct admin_request *r);
 
+/* tags.c (1.8) */
+void tags_all(struct admin_request *r);
+void tags_one(struct admin_request *r);
+
+/* schemas.c (3.5) */
+void schemas_entity(struct admin_request *r);
+void schemas_plugin(struct admin_request *r);
+void schemas_config(struct admin_request *r);
+void schemas_vault(struct admin_request *r);
+void schemas_validate(struct admin_request *r);
+void schemas_enabled_plugins(struct admin_request *r);
+
+/* upstream_targets.c (2.7) */
+void upstream_targets_all(struct admin_request *r);
+void upstream_health(struct admin_request *r);
+
 /* clustering.c (3.6) */
 void clustering_data_planes(struct admin_request *r);
 void clustering_status(struct admin_request *r);

@@ -99,24 +99,31 @@ void info_metrics(struct admin_request *r)
 	buf_deinit(&text);
 }
 
-static void add_paths(json_t *data, const struct entity *t)
+static void add_nested_paths(json_t *data, const struct entity *t)
 {
 	const struct entity *child;
 
+	for (size_t i = 0; (child = entity_at(i)); i++) {
+		if (child->internal || !entity_reference(child, t))
+			continue;
+		json_array_append_new(data,
+				      json_sprintf("/%s/:%s/%s", t->name, t->name, child->name));
+		json_array_append_new(data, json_sprintf("/%s/:%s/%s/:%s", t->name, t->name,
+							 child->name, child->name));
+	}
+}
+
+static void add_paths(json_t *data, const struct entity *t)
+{
+	add_nested_paths(data, t);
+	if (t->below_parent)
+		return;
 	json_array_append_new(data, json_sprintf("/%s", t->name));
 	json_array_append_new(data, json_sprintf("/%s/:%s", t->name, t->name));
-	for (size_t i = 0; (child = entity_at(i)); i++) {
-		for (size_t k = 0; !child->internal && k < child->field_count; k++) {
-			const struct field *f = &child->fields[k];
-
-			if (f->type != FIELD_FOREIGN || strcmp(f->reference, t->name) != 0)
-				continue;
-			json_array_append_new(
-				data, json_sprintf("/%s/:%s/%s", t->name, t->name, child->name));
-			json_array_append_new(data, json_sprintf("/%s/:%s/%s/:%s", t->name, t->name,
-								 child->name, child->name));
-		}
-	}
+	for (size_t k = 0; k < t->field_count && !t->no_reverse; k++)
+		if (t->fields[k].type == FIELD_FOREIGN)
+			json_array_append_new(data, json_sprintf("/%s/:%s/%s", t->name, t->name,
+								 t->fields[k].name));
 }
 
 void info_endpoints(struct admin_request *r)

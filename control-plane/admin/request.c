@@ -41,6 +41,7 @@ static void request_free(struct admin_request *r)
 	json_decref(r->input);
 	json_decref(r->row);
 	json_decref(r->old);
+	json_decref(r->linked);
 	json_decref(r->answer);
 	free(r);
 }
@@ -100,7 +101,8 @@ static void add_common(struct admin_request *r, struct http_fields *f)
 static void send_json(struct admin_request *r, unsigned status, json_t *body,
 		      struct http_fields *fields)
 {
-	char *text = json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY);
+	/* Milliseconds of a time stamp come out as they went in. */
+	char *text = json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(16));
 
 	add_common(r, fields);
 	json_decref(body);

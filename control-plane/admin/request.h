@@ -28,11 +28,18 @@ struct admin_request {
 	size_t segment_count;
 	struct str key; /* of entity: id or name; STR_NONE: the collection */
 	struct str parent_key;
+	const struct entity *child; /* /{child}/{key}/{reference}: entity is what it refers to */
+	struct str child_key;
+	const struct field *via; /* the reference */
 	admin_handler handler;
-	struct buf body;    /* secret: may hold private keys */
-	json_t *input;	    /* decoded body: an object; owned */
-	json_t *row;	    /* the entity under construction; owned */
-	json_t *old;	    /* as it was read, with "version"; owned */
+	struct buf body; /* secret: may hold private keys */
+	bool form;	 /* input was a form: its values are text until coerced */
+	json_t *input;	 /* decoded body: an object; owned */
+	json_t *row;	 /* the entity under construction; owned */
+	json_t *old;	 /* as it was read, with "version"; owned */
+	json_t *linked;	 /* child's row, which the write makes refer to row; owned */
+	/* What a special list adds to its page; NULL: nothing. */
+	void (*finish_page)(struct admin_request *r, json_t *page);
 	char parent_id[40]; /* resolved */
 	unsigned tries;	    /* of a write that raced */
 	unsigned page_size; /* rows of a list's page */

@@ -55,16 +55,33 @@ static const struct entity *public_entity(struct str name)
 	return t && !t->internal ? t : NULL;
 }
 
-/* Whether child has a reference to parent, which is what makes /{parent}/{key}/{child} exist. */
-static bool refers(const struct entity *child, const struct entity *parent)
+/* /routes/{key}/service: what the first entity refers to. */
+static const struct route *reference_route(struct admin_request *r, const struct entity *first)
 {
-	for (size_t i = 0; i < child->field_count; i++) {
-		const struct field *f = &child->fields[i];
+	const struct field *via = entity_field(first, r->segments[2]);
 
-		if (f->type == FIELD_FOREIGN && strcmp(f->reference, parent->name) == 0)
-			return true;
-	}
-	return false;
+	if (r->segment_count != 3 || !via || via->type != FIELD_FOREIGN || first->no_reverse ||
+	    first->below_parent)
+		return NULL;
+	r->entity = public_entity(str_from(via->reference));
+	r->parent = NULL;
+	r->child = first;
+	r->child_key = r->segments[1];
+	r->via = via;
+	return r->entity ? &admin_entity_routes[ROUTE_REFERENCE] : NULL;
+}
+
+/* /{parent}/{key}/{child} is there when child refers to parent. */
+static const struct route *nested_route(struct admin_request *r, const struct entity *first)
+{
+	r->entity = public_entity(r->segments[2]);
+	if (!r->entity || !entity_reference(r->entity, first))
+		return reference_route(r, first);
+	r->parent = first;
+	r->parent_key = r->segments[1];
+	if (r->segment_count == 4)
+		r->key = r->segments[3];
+	return &admin_entity_routes[r->segment_count - 1];
 }
 
 static const struct route *entity_route(struct admin_request *r)
@@ -74,20 +91,13 @@ static const struct route *entity_route(struct admin_request *r)
 	if (r->segment_count == 0 || r->segment_count > 4)
 		return NULL;
 	first = public_entity(r->segments[0]);
-	if (!first)
+	if (!first || (first->below_parent && r->segment_count < 3))
 		return NULL;
+	if (r->segment_count > 2)
+		return nested_route(r, first);
 	r->entity = first;
 	if (r->segment_count == 2)
 		r->key = r->segments[1];
-	if (r->segment_count > 2) {
-		r->entity = public_entity(r->segments[2]);
-		r->parent = first;
-		r->parent_key = r->segments[1];
-		if (!r->entity || !refers(r->entity, first))
-			return NULL;
-	}
-	if (r->segment_count == 4)
-		r->key = r->segments[3];
 	return &admin_entity_routes[r->segment_count - 1];
 }
 

@@ -13,8 +13,9 @@ struct route {
 };
 
 extern const struct route admin_routes[]; /* routes.c; ends with a NULL pattern */
-extern const struct route
-	admin_entity_routes[4]; /* collection, element, nested collection, nested element */
+/* Collection, element, nested collection, nested element, and what an element refers to. */
+enum { ROUTES_OF_ENTITY = 5, ROUTE_REFERENCE = 4 };
+extern const struct route admin_entity_routes[ROUTES_OF_ENTITY];
 
 enum router_verdict { ROUTER_FOUND, ROUTER_NO_PATH, ROUTER_NO_METHOD, ROUTER_OPTIONS };
 

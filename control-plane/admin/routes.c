@@ -9,6 +9,17 @@ const struct route admin_routes[] = {
 	{.pattern = "/status/ready", .get = info_ready, .post = info_drain},
 	{.pattern = "/metrics", .get = info_metrics},
 	{.pattern = "/endpoints", .get = info_endpoints},
+	{.pattern = "/tags", .get = tags_all},
+	{.pattern = "/tags/:tag", .get = tags_one},
+	{.pattern = "/schemas/plugins/validate", .post = schemas_validate},
+	{.pattern = "/schemas/plugins/:name", .get = schemas_plugin},
+	{.pattern = "/schemas/vaults/:name", .get = schemas_vault},
+	{.pattern = "/schemas/:entity/validate", .post = schemas_validate},
+	{.pattern = "/schemas/:entity", .get = schemas_entity},
+	{.pattern = "/plugins/enabled", .get = schemas_enabled_plugins},
+	{.pattern = "/plugins/schema/:name", .get = schemas_config},
+	{.pattern = "/upstreams/:upstream/targets/all", .get = upstream_targets_all},
+	{.pattern = "/upstreams/:upstream/health", .get = upstream_health},
 	{.pattern = "/clustering/data-planes", .get = clustering_data_planes},
 	{.pattern = "/clustering/status", .get = clustering_status},
 	{.pattern = "/acme", .post = acme_api_create, .patch = acme_api_renew},
@@ -18,7 +29,7 @@ const struct route admin_routes[] = {
 	{.pattern = NULL},
 };
 
-const struct route admin_entity_routes[4] = {
+const struct route admin_entity_routes[ROUTES_OF_ENTITY] = {
 	{.pattern = "/:entity", .get = crud_list, .post = crud_post},
 	{.pattern = "/:entity/:key",
 	 .get = crud_get,
@@ -31,4 +42,9 @@ const struct route admin_entity_routes[4] = {
 	 .put = crud_put,
 	 .patch = crud_patch,
 	 .del = crud_delete},
+	{.pattern = "/:child/:key/:reference",
+	 .get = crud_reverse_get,
+	 .put = crud_reverse_put,
+	 .patch = crud_reverse_patch,
+	 .del = crud_reverse_delete},
 };

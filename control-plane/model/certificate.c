@@ -161,4 +161,5 @@ const struct entity entity_certificates = {
 	.field_count = array_len(fields),
 	.check = check,
 	.has_tags = true,
+	.pushed = true,
 };

@@ -68,10 +68,18 @@ static json_t *coerce_map(const struct field *f, json_t *value)
 	return value;
 }
 
-static void coerce_member(const struct field *f, json_t *object)
+/* f may follow from other members of object, or of old. */
+static void coerce_member(const struct field *f, json_t *object, const json_t *old)
 {
 	json_t *value = json_object_get(object, f->name);
 
+	if (f->variant) {
+		const struct field *shape = f->variant(object);
+
+		if (!shape)
+			shape = f->variant(old);
+		f = shape ? shape : f;
+	}
 	if (value)
 		json_object_set_new(object, f->name, coerce(f, json_incref(value)));
 }
@@ -79,7 +87,7 @@ static void coerce_member(const struct field *f, json_t *object)
 static json_t *coerce_record(const struct field *f, json_t *value)
 {
 	for (size_t i = 0; i < f->field_count; i++)
-		coerce_member(&f->fields[i], value);
+		coerce_member(&f->fields[i], value, NULL);
 	return value;
 }
 
@@ -124,10 +132,10 @@ static json_t *coerce(const struct field *f, json_t *value)
 	return value;
 }
 
-void entity_coerce_form(const struct entity *t, json_t *input)
+void entity_coerce_form(const struct entity *t, json_t *input, const json_t *old)
 {
 	const struct field *f;
 
 	for (size_t i = 0; (f = entity_field_at(t, i)); i++)
-		coerce_member(f, input);
+		coerce_member(f, input, old);
 }

@@ -21,12 +21,19 @@ static const struct field common_fields[] = {
 	{.name = "tags", .type = FIELD_SET, .elements = &tag_elements},
 };
 
+static const struct field precise_fields[] = {
+	{.name = "id", .type = FIELD_UUID, .flags = FIELD_AUTO | FIELD_UNIQUE},
+	{.name = "created_at", .type = FIELD_TIMESTAMP, .flags = FIELD_AUTO | FIELD_PRECISE},
+	{.name = "updated_at", .type = FIELD_TIMESTAMP, .flags = FIELD_AUTO | FIELD_PRECISE},
+	{.name = "tags", .type = FIELD_SET, .elements = &tag_elements},
+};
+
 /* References before referrers. */
 static const struct entity *const entities[] = {
-	&entity_certificates,
-	&entity_snis,
-	&entity_acme_challenges,
-	&entity_ticket_secrets,
+	&entity_certificates,	 &entity_snis,		 &entity_ca_certificates,
+	&entity_services,	 &entity_routes,	 &entity_upstreams,
+	&entity_targets,	 &entity_consumers,	 &entity_plugins,
+	&entity_acme_challenges, &entity_ticket_secrets,
 };
 
 const struct entity *entity_at(size_t i)
@@ -47,7 +54,7 @@ const struct field *entity_field_at(const struct entity *t, size_t i)
 	size_t common = array_len(common_fields) - (t->has_tags ? 0 : 1);
 
 	if (i < common)
-		return &common_fields[i];
+		return t->precise_times ? &precise_fields[i] : &common_fields[i];
 	return i - common < t->field_count ? &t->fields[i - common] : NULL;
 }
 
@@ -58,6 +65,15 @@ const struct field *entity_field(const struct entity *t, struct str name)
 	for (size_t i = 0; (f = entity_field_at(t, i)); i++)
 		if (str_eq(str_from(f->name), name))
 			return f;
+	return NULL;
+}
+
+const struct field *entity_reference(const struct entity *t, const struct entity *to)
+{
+	for (size_t i = 0; i < t->field_count; i++)
+		if (t->fields[i].type == FIELD_FOREIGN &&
+		    strcmp(t->fields[i].reference, to->name) == 0)
+			return &t->fields[i];
 	return NULL;
 }
 
@@ -77,13 +93,15 @@ static int check_tag(const json_t *value, struct err *e)
 }
 
 /* What an AUTO field holds when it was not given. */
-static json_t *auto_value(const struct field *f, int64_t now, struct violations *v)
+static json_t *auto_value(const struct field *f, int64_t now_ms, struct violations *v)
 {
 	char id[UUID_TEXT_SIZE];
 	json_t *value = NULL;
 
-	if (f->type == FIELD_TIMESTAMP)
-		value = json_integer(now);
+	if (f->flags & FIELD_PRECISE)
+		value = json_real((double)now_ms / 1000);
+	else if (f->type == FIELD_TIMESTAMP)
+		value = json_integer(now_ms / 1000);
 	else if (uuid_make(id, NULL) == 0)
 		value = json_string(id);
 	if (!value)
@@ -96,7 +114,7 @@ static bool is_updated_at(const struct field *f)
 	return strcmp(f->name, "updated_at") == 0;
 }
 
-static json_t *build_field(const struct field *f, const json_t *input, int64_t now,
+static json_t *build_field(const struct field *f, const json_t *input, int64_t now_ms,
 			   struct violations *v)
 {
 	const json_t *given = json_object_get(input, f->name);
@@ -104,7 +122,9 @@ static json_t *build_field(const struct field *f, const json_t *input, int64_t n
 
 	/* updated_at is always made and never looked at (kong-admin-api.md 1.5). */
 	if (is_updated_at(f) || ((f->flags & FIELD_AUTO) && (!given || json_is_null(given))))
-		return auto_value(f, now, v);
+		return auto_value(f, now_ms, v);
+	if (f->variant && f->variant(input))
+		f = f->variant(input);
 	path_push(&p, (struct step){str_from(f->name), 0});
 	return field_normalise(f, given, &p, v);
 }
@@ -124,22 +144,32 @@ static void refuse_unknown(const struct entity *t, const json_t *input, struct v
 	}
 }
 
+static void build_fields(const struct entity *t, const json_t *input, int64_t now_ms, json_t *out,
+			 struct violations *v)
+{
+	const struct field *f;
+
+	for (size_t i = 0; (f = entity_field_at(t, i)); i++) {
+		json_t *value = build_field(f, input, now_ms, v);
+
+		if (value && json_object_set_new(out, f->name, value) < 0)
+			v->no_memory = true;
+		if (f->flags & FIELD_WRITE_ONLY)
+			json_object_del(out, f->name);
+	}
+}
+
 /* All fields of t out of input, checked. */
-static json_t *build(const struct entity *t, const json_t *input, int64_t now, struct violations *v)
+static json_t *build(const struct entity *t, const json_t *input, int64_t now_ms,
+		     struct violations *v)
 {
 	json_t *out = json_object();
-	const struct field *f;
 
 	if (!out) {
 		v->no_memory = true;
 		return NULL;
 	}
-	for (size_t i = 0; (f = entity_field_at(t, i)); i++) {
-		json_t *value = build_field(f, input, now, v);
-
-		if (value && json_object_set_new(out, f->name, value) < 0)
-			v->no_memory = true;
-	}
+	build_fields(t, input, now_ms, out, v);
 	refuse_unknown(t, input, v);
 	if (!violations_any(v) && t->check)
 		t->check(out, v);
@@ -149,10 +179,30 @@ static json_t *build(const struct entity *t, const json_t *input, int64_t now, s
 	return NULL;
 }
 
-json_t *entity_create(const struct entity *t, const json_t *input, int64_t now,
+/* A copy of input in which shorthands stand in long form; NULL with violations. */
+static json_t *prepare(const struct entity *t, const json_t *input, const json_t *old,
+		       struct violations *v)
+{
+	json_t *copy = json_copy((json_t *)(uintptr_t)input);
+
+	if (!copy)
+		v->no_memory = true;
+	else if (t->prepare)
+		t->prepare(copy, old, v);
+	if (!violations_any(v))
+		return copy;
+	json_decref(copy);
+	return NULL;
+}
+
+json_t *entity_create(const struct entity *t, const json_t *input, int64_t now_ms,
 		      struct violations *v)
 {
-	return build(t, input, now, v);
+	json_t *prepared = prepare(t, input, NULL, v);
+	json_t *out = prepared ? build(t, prepared, now_ms, v) : NULL;
+
+	json_decref(prepared);
+	return out;
 }
 
 /* Records merge at any depth; every other value of patch takes the place of the old one. New
@@ -181,30 +231,40 @@ static json_t *merge_value(const struct field *f, json_t *old, json_t *patch)
 	return merged;
 }
 
-json_t *entity_merge(const struct entity *t, const json_t *old, const json_t *patch, int64_t now,
-		     struct violations *v)
+/* Old values under what patch says, in merged, which holds a copy of patch. */
+static void merge(const struct entity *t, const json_t *old, json_t *merged)
 {
-	json_t *merged = json_copy((json_t *)(uintptr_t)patch);
 	const struct field *f;
-	json_t *out;
 
-	if (!merged) {
-		v->no_memory = true;
-		return NULL;
-	}
 	for (size_t i = 0; (f = entity_field_at(t, i)); i++) {
+		const struct field *shape = f;
 		json_t *before = json_object_get(old, f->name);
-		json_t *given = json_object_get(patch, f->name);
+		json_t *given = json_object_get(merged, f->name);
 
+		if (f->variant && f->variant(merged))
+			shape = f->variant(merged);
 		/* The id in a PATCH body is skipped (kong-admin-api.md 1.5). */
 		if (strcmp(f->name, "id") == 0)
 			given = NULL;
 		if (given && before)
-			json_object_set_new(merged, f->name, merge_value(f, before, given));
+			json_object_set_new(merged, f->name, merge_value(shape, before, given));
 		else if (before)
 			json_object_set(merged, f->name, before);
 	}
-	out = build(t, merged, now, v);
+}
+
+json_t *entity_merge(const struct entity *t, const json_t *old, const json_t *patch, int64_t now_ms,
+		     struct violations *v)
+{
+	json_t *merged;
+	json_t *out = NULL;
+
+	v->updating = true;
+	merged = prepare(t, patch, old, v);
+	if (merged) {
+		merge(t, old, merged);
+		out = build(t, merged, now_ms, v);
+	}
 	json_decref(merged);
 	return out;
 }
@@ -217,6 +277,8 @@ json_t *entity_show(const struct entity *t, const json_t *stored, bool show_secr
 	for (size_t i = 0; out && (f = entity_field_at(t, i)); i++) {
 		json_t *value = json_object_get(stored, f->name);
 
+		if (f->flags & FIELD_WRITE_ONLY)
+			continue;
 		if (!value || ((f->flags & FIELD_SECRET) && !show_secrets))
 			value = json_null();
 		if (json_object_set(out, f->name, value) < 0) {

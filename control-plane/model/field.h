@@ -19,7 +19,7 @@ enum field_type {
 	FIELD_NUMBER,
 	FIELD_BOOLEAN,
 	FIELD_UUID,
-	FIELD_TIMESTAMP, /* integer seconds in JSON, timestamptz in SQL */
+	FIELD_TIMESTAMP, /* seconds in JSON, timestamptz in SQL */
 	FIELD_FOREIGN,	 /* {"id": "..."} in JSON, uuid column in SQL */
 	FIELD_SET,	 /* of elements; de-duplicated, order kept */
 	FIELD_ARRAY,
@@ -34,7 +34,9 @@ enum field_flag {
 	FIELD_SECRET = 1 << 3, /* sealed in the database, null without the right to read keys */
 	FIELD_TRANSIENT =
 		1 << 4, /* a shorthand: accepted and shown, not a column (certificates.snis) */
-	FIELD_CASELESS = 1 << 5, /* unique and looked up without regard to ASCII case */
+	FIELD_CASELESS = 1 << 5,   /* unique and looked up without regard to ASCII case */
+	FIELD_WRITE_ONLY = 1 << 6, /* a TRANSIENT that is never shown (services.url) */
+	FIELD_PRECISE = 1 << 7,	   /* TIMESTAMP: seconds with milliseconds, as a float */
 };
 
 /* Looks at a value whose type is right: 0, or -1 with the violation's text in e. */
@@ -50,6 +52,9 @@ struct field {
 	const struct field *elements; /* SET, ARRAY: one; MAP: {keys, values} */
 	const struct field *fields;   /* RECORD */
 	size_t field_count;
+	/* RECORD whose fields follow from its siblings (plugins.config from the name): the field to
+	 * use in place of this one for `owner`, which may be NULL; NULL: not known. */
+	const struct field *(*variant)(const json_t *owner);
 	const char *const *one_of; /* NULL-terminated */
 	long long min, max;	   /* INTEGER, NUMBER when not both 0 */
 	size_t len_min; /* STRING: 0 means 1 (empty strings are refused); SET, ARRAY: elements */
@@ -60,6 +65,7 @@ struct violations {
 	json_t *fields; /* tree; NULL until the first */
 	json_t *entity; /* array of entity-level texts; NULL until the first */
 	size_t count;	/* read: texts that were given, also those that lost to an earlier one */
+	bool updating;	/* of a PATCH, which some texts say */
 	bool no_memory;
 };
 void violations_init(struct violations *v);

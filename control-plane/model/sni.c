@@ -24,4 +24,6 @@ const struct entity entity_snis = {
 	.fields = fields,
 	.field_count = array_len(fields),
 	.has_tags = true,
+	.pushed = true,
+	.no_reverse = true,
 };

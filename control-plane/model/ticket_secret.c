@@ -13,4 +13,5 @@ const struct entity entity_ticket_secrets = {
 	.fields = fields,
 	.field_count = array_len(fields),
 	.internal = true,
+	.pushed = true,
 };

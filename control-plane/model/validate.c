@@ -2,6 +2,7 @@
 #include "control-plane/model/validate.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #include "common/core/codec.h"
 #include "control-plane/model/entity.h"
@@ -87,17 +88,28 @@ static bool in_range(const struct field *f, double n)
 static json_t *normalise_integer(const struct field *f, const json_t *given, struct path *p,
 				 struct violations *v)
 {
-	/* Year 9999: PostgreSQL and all clients can show it. */
-	const long long timestamp_max = 253402300799;
 	long long n;
 
 	if (!integer_of(given, &n))
 		return refuse_type(f, p, v);
-	if (f->type == FIELD_TIMESTAMP && (n <= 0 || n > timestamp_max))
-		violations_add_at(v, p, "expected a valid timestamp");
-	else if (!in_range(f, (double)n))
+	if (!in_range(f, (double)n))
 		violations_add_at(v, p, "value should be between %lld and %lld", f->min, f->max);
 	return json_integer(n);
+}
+
+static json_t *normalise_timestamp(const struct field *f, const json_t *given, struct path *p,
+				   struct violations *v)
+{
+	/* Year 9999: PostgreSQL and all clients can show it. */
+	const long long timestamp_max = 253402300799;
+	double real = json_number_value(given);
+	long long n = 0;
+
+	if (f->flags & FIELD_PRECISE ? !json_is_number(given) : !integer_of(given, &n))
+		return refuse_type(f, p, v);
+	if (!(real > 0 && real <= (double)timestamp_max))
+		violations_add_at(v, p, "expected a valid timestamp");
+	return f->flags & FIELD_PRECISE ? json_real(real) : json_integer(n);
 }
 
 static json_t *normalise_number(const struct field *f, const json_t *given, struct path *p,
@@ -175,27 +187,25 @@ static json_t *normalise_foreign(const struct field *f, const json_t *given, str
 	return NULL;
 }
 
-/* Whether a set's element was seen before; notes it. Text elements are looked up, so that a long
- * list from outside costs no more than its length. */
-static bool seen_before(json_t *seen, const json_t *list, const json_t *value)
+/* Whether a set's element was seen before; notes it. Elements are looked up by their text, so that
+ * a long list from outside costs no more than its length. */
+static bool seen_before(json_t *seen, const json_t *value, struct violations *v)
 {
-	const json_t *item;
-	size_t i;
+	char *dumped =
+		json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_SORT_KEYS);
+	const char *text = json_is_string(value) ? json_string_value(value) : dumped;
+	bool known = text && json_object_get(seen, text);
 
-	if (json_is_string(value)) {
-		bool known = json_object_get(seen, json_string_value(value));
-
-		return known ||
-		       json_object_set_new(seen, json_string_value(value), json_true()) < 0;
-	}
-	json_array_foreach(list, i, item) if (json_equal(item, value)) return true;
-	return false;
+	if (!known && (!text || json_object_set_new(seen, text, json_true()) < 0))
+		v->no_memory = true;
+	free(dumped);
+	return known;
 }
 
 static void list_add(const struct field *f, json_t *out, json_t *seen, json_t *value,
 		     struct violations *v)
 {
-	if (f->type == FIELD_SET && seen_before(seen, out, value))
+	if (f->type == FIELD_SET && seen_before(seen, value, v))
 		json_decref(value);
 	else if (json_array_append_new(out, value) < 0)
 		v->no_memory = true;
@@ -305,7 +315,7 @@ static json_t *(*const normalisers[])(const struct field *f, const json_t *given
 				      struct violations *v) = {
 	[FIELD_STRING] = normalise_string,   [FIELD_INTEGER] = normalise_integer,
 	[FIELD_NUMBER] = normalise_number,   [FIELD_BOOLEAN] = normalise_boolean,
-	[FIELD_UUID] = normalise_uuid,	     [FIELD_TIMESTAMP] = normalise_integer,
+	[FIELD_UUID] = normalise_uuid,	     [FIELD_TIMESTAMP] = normalise_timestamp,
 	[FIELD_FOREIGN] = normalise_foreign, [FIELD_SET] = normalise_list,
 	[FIELD_ARRAY] = normalise_list,	     [FIELD_MAP] = normalise_map,
 	[FIELD_RECORD] = normalise_record,

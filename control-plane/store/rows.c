@@ -58,6 +58,8 @@ static int encode_value(const struct field *f, const json_t *value, struct buf *
 		return buf_add(out, json_string_value(value), json_string_length(value), e);
 	case FIELD_INTEGER:
 	case FIELD_TIMESTAMP:
+		if (f->flags & FIELD_PRECISE)
+			return buf_addf(out, e, "%.3f", json_number_value(value));
 		if (!json_is_integer(value))
 			break;
 		return buf_addf(out, e, "%lld", (long long)json_integer_value(value));
@@ -143,7 +145,9 @@ static json_t *decode_value(const struct field *f, struct str text)
 		return json_pack("{s:o}", "id", json_stringn_nocheck(text.ptr, text.len));
 	case FIELD_INTEGER:
 	case FIELD_TIMESTAMP:
-		return integer_json(text);
+		if (!(f->flags & FIELD_PRECISE))
+			return integer_json(text);
+		return json_real(strtod(text.ptr, NULL));
 	case FIELD_NUMBER:
 		return json_real(strtod(text.ptr, NULL));
 	case FIELD_BOOLEAN:

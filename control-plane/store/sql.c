@@ -63,6 +63,8 @@ static void put_column(struct out *o, const struct entity *t, const struct field
 			put_shorthand(o, t, f);
 		else
 			put(o, "NULL");
+	} else if (f->flags & FIELD_PRECISE) {
+		put(o, "round(extract(epoch FROM t.%s), 3)", f->name);
 	} else if (f->type == FIELD_TIMESTAMP) {
 		put(o, "floor(extract(epoch FROM t.%s))::bigint", f->name);
 	} else if (f->type == FIELD_SET || f->type == FIELD_ARRAY) {
@@ -229,6 +231,8 @@ static int split_fields(struct sql *s, struct err *e)
 		if (s->read_count == SQL_FIELDS_MAX)
 			return err_set(e, ERR_LIMIT, "%s has more than %d fields", s->entity->name,
 				       SQL_FIELDS_MAX);
+		if (f->flags & FIELD_WRITE_ONLY)
+			continue;
 		s->read[s->read_count++] = f;
 		if (!(f->flags & FIELD_TRANSIENT))
 			s->write[s->write_count++] = f;

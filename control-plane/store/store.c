@@ -185,10 +185,48 @@ void store_get(struct store *s, const struct entity *t, struct str key, store_do
 	call_run(c, rc, &e);
 }
 
+static int find_make(struct buf *sql, const struct sql *q, const struct store_key *k, struct err *e)
+{
+	const struct field *f = entity_field(q->entity, str_from(k->field));
+	bool caseless = f && (f->flags & FIELD_CASELESS);
+
+	if (!f)
+		return err_set(e, ERR_INTERNAL, "%s have no field %s", q->entity->name, k->field);
+	if (buf_addf(sql, e, "SELECT %s FROM %s t WHERE %st.%s%s = %s$1::text%s", q->columns.data,
+		     q->entity->name, caseless ? "lower(" : "", f->name, caseless ? ")" : "",
+		     caseless ? "lower(" : "", caseless ? ")" : "") < 0)
+		return -1;
+	return k->foreign ? buf_addf(sql, e, " AND t.%s = $2::uuid", k->foreign) : 0;
+}
+
+void store_find(struct store *s, const struct entity *t, const struct store_key *k, store_done done,
+		void *arg)
+{
+	const struct sql *q = store_sql(s, t);
+	struct call *c = call_create(s, q, done, arg);
+	struct buf sql = BUF_INIT;
+	struct err e = ERR_INIT;
+	const char *params[2];
+	int rc;
+
+	if (!c)
+		return;
+	params[0] = arena_str(&c->batch.arena, k->value).ptr;
+	params[1] = arena_str(&c->batch.arena, k->foreign ? k->foreign_id : STR("")).ptr;
+	c->rows = json_array();
+	rc = params[0] && params[1] && c->rows ? find_make(&sql, q, k, &e)
+					       : err_memory(&e, "database call");
+	/* A key with a NUL byte names nothing. */
+	if (rc == 0 && strlen(params[0]) == k->value.len)
+		rc = pg_batch_add(&c->batch, sql.data, params, k->foreign ? 2 : 1, &e);
+	buf_deinit(&sql);
+	call_run(c, rc, &e);
+}
+
 /* SELECT ... WHERE t.id > $1 AND t.fk = $2 AND t.tags @> $3 ORDER BY t.id LIMIT n */
 struct list {
 	struct buf sql;
-	const char *params[4];
+	const char *params[5];
 	size_t n;
 };
 
@@ -229,6 +267,25 @@ static int list_tags(struct list *l, struct arena *a, const struct store_page *p
 	return rc;
 }
 
+/* What comes after the row that the page before ended with. */
+static int list_after(struct list *l, struct arena *a, const struct sql *q,
+		      const struct store_page *p, struct err *e)
+{
+	if (!p->after.ptr)
+		return 0;
+	if (!uuid_is(p->after))
+		return err_set(e, ERR_INVALID, "not an id");
+	if (!q->entity->newest_first)
+		return list_param(l, a, p->after, "t.id > ", e);
+	if (list_param(l, a, p->after_time, "(t.created_at, t.id) < (to_timestamp(", e) < 0)
+		return -1;
+	l->params[l->n] = arena_str(a, p->after).ptr;
+	if (!l->params[l->n])
+		return err_memory(e, "database call");
+	l->n++;
+	return buf_addf(&l->sql, e, "::float8), $%zu::uuid)", l->n);
+}
+
 static int list_make(struct list *l, struct arena *a, const struct sql *q,
 		     const struct store_page *p, struct err *e)
 {
@@ -239,18 +296,18 @@ static int list_make(struct list *l, struct arena *a, const struct sql *q,
 		f = entity_field(q->entity, str_from(p->foreign));
 	if (p->foreign && (!f || !uuid_is(p->foreign_id)))
 		return err_set(e, ERR_INTERNAL, "no such reference");
-	if (p->after.ptr && !uuid_is(p->after))
-		return err_set(e, ERR_INVALID, "not an id");
 	if (buf_addf(&l->sql, e, "SELECT %s FROM %s t", q->columns.data, q->entity->name) < 0)
 		return -1;
-	if (p->after.ptr && list_param(l, a, p->after, "t.id > ", e) < 0)
+	if (list_after(l, a, q, p, e) < 0)
 		return -1;
 	snprintf(column, sizeof(column), "t.%s = ", f ? f->name : "");
 	if (f && list_param(l, a, p->foreign_id, column, e) < 0)
 		return -1;
 	if (p->tag_count && q->entity->has_tags && list_tags(l, a, p, e) < 0)
 		return -1;
-	return buf_addf(&l->sql, e, " ORDER BY t.id LIMIT %u", p->size + 1);
+	return buf_addf(&l->sql, e, " ORDER BY %s LIMIT %u",
+			q->entity->newest_first ? "t.created_at DESC, t.id DESC" : "t.id",
+			p->size + 1);
 }
 
 void store_list(struct store *s, const struct entity *t, const struct store_page *p,
@@ -380,18 +437,29 @@ static void on_migrated(const struct err *e, void *arg)
 	s->on_ready(e, s->on_ready_arg);
 }
 
-static int make_sql(struct store *s, struct err *e)
+static int make_sql_of(struct store *s, bool pushed, struct err *e)
 {
 	const struct entity *t;
 
 	for (size_t i = 0; (t = entity_at(i)); i++) {
-		if (i == SQL_ENTITIES_MAX)
+		if (t->pushed != pushed)
+			continue;
+		if (s->sql_count == SQL_ENTITIES_MAX)
 			return err_set(e, ERR_INTERNAL, "more than %d entities", SQL_ENTITIES_MAX);
-		if (sql_init(&s->sql[i], t, e) < 0)
+		if (sql_init(&s->sql[s->sql_count], t, e) < 0)
 			return -1;
 		s->sql_count++;
 	}
 	return 0;
+}
+
+/* Those of the feed first. */
+static int make_sql(struct store *s, struct err *e)
+{
+	if (make_sql_of(s, true, e) < 0)
+		return -1;
+	s->pushed_count = s->sql_count;
+	return make_sql_of(s, false, e);
 }
 
 int store_open(struct store **out, struct loop *l, const struct store_conf *c,
@@ -426,8 +494,8 @@ int store_open(struct store **out, struct loop *l, const struct store_conf *c,
 
 int store_follow(struct store *s, const struct feed_events *ev, struct err *e)
 {
-	struct feed_conf c = {s->conninfo, s->timeout_ms, s->keyring,
-			      s->sql,	   s->sql_count,  POLL_MS};
+	struct feed_conf c = {s->conninfo, s->timeout_ms,   s->keyring,
+			      s->sql,	   s->pushed_count, POLL_MS};
 
 	if (s->feed)
 		return err_set(e, ERR_INTERNAL, "the store has a follower already");

@@ -49,6 +49,8 @@ enum store_fault {
 	STORE_PRIMARY_KEY, /* code 3 */
 	STORE_FOREIGN,	   /* code 4: key names what does not exist {"certificate":{"id":"..."}} */
 	STORE_REFERENCED,  /* code 4: still referenced by `referrer` */
+	STORE_IN_USE,	   /* code 19: an element of a list of `referrer` names it; key: the
+			      referrer's {"id":"..."} */
 	STORE_NOT_FOUND,   /* code 6: CA001 on a row that is not there */
 	STORE_VERSION,	   /* the row changed since it was read: read again and retry */
 	STORE_LEASE,	   /* CA002: another control plane took over */
@@ -75,17 +77,28 @@ typedef void (*store_done)(const struct store_result *r, void *arg);
 /* One entity by id, or by its endpoint key when key is no UUID. rows has one or, without error,
  * none. certificates get "snis" filled in. */
 void store_get(struct store *s, const struct entity *t, struct str key, store_done done, void *arg);
+/* One entity by any unique field, or by a field that is unique below what `foreign` refers to
+ * (targets); foreign NULL: anywhere. rows as for store_get. */
+struct store_key {
+	const char *field;
+	struct str value;
+	const char *foreign;
+	struct str foreign_id;
+};
+void store_find(struct store *s, const struct entity *t, const struct store_key *k, store_done done,
+		void *arg);
 struct store_page {
 	unsigned size;	  /* rows wanted; one more is read so that the caller sees whether there are
 			     more */
 	struct str after; /* id of the last row of the page before; STR_NONE: first page */
-	const char *foreign; /* field name that must equal foreign_id: nested lists; NULL: none */
+	struct str after_time; /* its created_at as text; only where the newest come first */
+	const char *foreign;   /* field name that must equal foreign_id: nested lists; NULL: none */
 	struct str foreign_id;
 	const struct str *tags; /* n tags; all or any of them */
 	size_t tag_count;
 	bool tags_any;
 };
-/* By id ascending. */
+/* By id ascending; entities with newest_first by created_at, then id, descending. */
 void store_list(struct store *s, const struct entity *t, const struct store_page *p,
 		store_done done, void *arg);
 
@@ -150,12 +163,13 @@ struct feed_events {
  * re-read after every reconnect. Rows are read in batches so that the loop is never held for more
  * than a few milliseconds. One follower at a time.
  *
- * A whole load gives kinds in reference order, and each kind by revision, with the removals since
- * the floor: a data plane that held such an entity may come and ask what is new. When the session
- * is lost within a load or within many changes, what was given without on_commit is given again.
- * Rows of the feed have no transient fields (certificates.snis is null). A row whose secret does
- * not open is left out, and logged; one whose key is not in the keyring ends the load or the
- * changes, which are tried again until the keyring has it. */
+ * Only entities that are `pushed` are read. A whole load gives kinds in reference order, and each
+ * kind by revision, with the removals since the floor: a data plane that held such an entity may
+ * come and ask what is new. When the session is lost within a load or within many changes, what was
+ * given without on_commit is given again. Rows of the feed have no transient fields
+ * (certificates.snis is null). A row whose secret does not open is left out, and logged; one whose
+ * key is not in the keyring ends the load or the changes, which are tried again until the keyring
+ * has it. */
 int store_follow(struct store *s, const struct feed_events *ev, struct err *e) must_check;
 /* From now on no event is given. For a follower that ends before the store. */
 void store_unfollow(struct store *s);

@@ -16,6 +16,7 @@ struct store {
 	const struct keyring *keyring;
 	struct sql sql[SQL_ENTITIES_MAX];
 	size_t sql_count;
+	size_t pushed_count; /* of the first of them: what the feed reads */
 	struct pool *pool;
 	struct migrate *migrate; /* until it is done */
 	struct feed *feed;	 /* NULL: nobody follows */

@@ -95,6 +95,14 @@ static int add(struct txn *t, const char *sql, const char *const *params, size_t
 	return pg_batch_add(&t->batch, sql, params, n, &t->err);
 }
 
+static bool in_composite(const struct entity *e, const struct field *f)
+{
+	for (const char *const *name = e->composite; name && *name; name++)
+		if (strcmp(*name, f->name) == 0)
+			return true;
+	return false;
+}
+
 /* The fields of a row that a constraint may name. */
 static json_t *names_of(const struct entity *e, const json_t *row)
 {
@@ -102,7 +110,7 @@ static json_t *names_of(const struct entity *e, const json_t *row)
 	const struct field *f;
 
 	for (size_t i = 0; (f = entity_field_at(e, i)); i++)
-		if ((f->flags & FIELD_UNIQUE) || f->type == FIELD_FOREIGN)
+		if ((f->flags & FIELD_UNIQUE) || f->type == FIELD_FOREIGN || in_composite(e, f))
 			json_object_set_new(out, f->name,
 					    json_deep_copy(json_object_get(row, f->name)));
 	return out;
@@ -216,6 +224,19 @@ static json_t *key_of(const struct about *a, const char *field)
 	return json_pack("{s:O?}", field, json_object_get(a->row, field));
 }
 
+/* All fields that are unique together. */
+static json_t *composite_key(const struct about *a)
+{
+	json_t *key = json_object();
+
+	for (const char *const *name = a->entity->composite; *name; name++) {
+		json_t *value = json_object_get(a->row, *name);
+
+		json_object_set(key, *name, value ? value : json_null());
+	}
+	return key;
+}
+
 static void fault_unique(struct store_result *r, const struct about *a, const struct pg_failure *f)
 {
 	const struct field *field = NULL;
@@ -229,7 +250,9 @@ static void fault_unique(struct store_result *r, const struct about *a, const st
 		return;
 	}
 	field = constraint_field(a->entity, f->constraint, "_key");
-	if (field)
+	if (a->entity->composite && str_ends(str_from(f->constraint), STR("_composite_key")))
+		r->key = composite_key(a);
+	else if (field)
 		r->key = key_of(a, field->name);
 }
 
@@ -260,6 +283,17 @@ static void fault_gone(struct store_result *r, const struct about *a, const stru
 		r->key = key_of(a, "id");
 }
 
+/* cardea_keep_used_authority: the referrer's id stands where a constraint's name would. */
+static void fault_in_use(struct store_result *r, const struct about *a, const struct pg_failure *f)
+{
+	const struct entity *referrer = entity_find(str_from(f->table));
+
+	(void)a;
+	r->fault = STORE_IN_USE;
+	r->referrer = referrer ? referrer->name : NULL;
+	r->key = json_pack("{s:s}", "id", f->constraint);
+}
+
 static void fault_lease(struct store_result *r, const struct about *a, const struct pg_failure *f)
 {
 	(void)a;
@@ -284,6 +318,7 @@ static void fault_of(struct store_result *r, const struct txn *t, const struct p
 	} maps[] = {
 		{"23505", fault_unique}, {"23503", fault_foreign}, {"23001", fault_foreign},
 		{"CA001", fault_gone},	 {"CA002", fault_lease},   {"CA003", fault_version},
+		{"CA004", fault_in_use},
 	};
 	static const struct about nothing = {NULL, NULL, STORE_OK};
 	const struct about *a = f->statement < t->about_cap ? &t->about[f->statement] : &nothing;

@@ -91,7 +91,7 @@ static void check_message(const char *name, const struct entity *t, const json_t
 	bool same = true;
 
 	violations_init(&v);
-	row = entity_create(t, input, 1000, &v);
+	row = entity_create(t, input, 1000000, &v);
 	body = violations_body(&v);
 	text = json_string_value(json_object_get(body, "message"));
 	if (!row != !!want)
@@ -214,9 +214,9 @@ static void test_patch(void **state)
 
 	(void)state;
 	violations_init(&v);
-	assert_null(entity_merge(&entity_certificates, old, half, 1000, &v));
+	assert_null(entity_merge(&entity_certificates, old, half, 1000000, &v));
 	violations_deinit(&v);
-	row = entity_merge(&entity_certificates, old, both, 1000, &v);
+	row = entity_merge(&entity_certificates, old, both, 1000000, &v);
 	assert_non_null(row);
 	assert_string_equal(json_string_value(json_object_get(row, "cert")), ec2.cert.data);
 	assert_int_equal(json_array_size(json_object_get(row, "snis")), 1);

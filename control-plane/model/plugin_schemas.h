@@ -1,0 +1,23 @@
+/* The plugins that are known: name, and what their config holds. Adding one: a row in
+ * plugin_schemas.c. Thread: any; tables are constant. */
+#ifndef CARDEA_MODEL_PLUGIN_SCHEMAS_H
+#define CARDEA_MODEL_PLUGIN_SCHEMAS_H
+
+#include "control-plane/model/field.h"
+
+struct plugin_schema {
+	const char *name;
+	const char *version;
+	int priority;	     /* larger ones run first */
+	struct field config; /* named "config", a required RECORD */
+	/* Checks over several fields of config, after each is right; paths begin with "config.".
+	 * May be NULL. */
+	void (*check)(const json_t *config, struct violations *v);
+};
+
+/* NULL when there is none of that name. */
+const struct plugin_schema *plugin_schema_find(struct str name);
+/* All; NULL at the end. */
+const struct plugin_schema *plugin_schema_at(size_t i);
+
+#endif
