@@ -10,15 +10,11 @@ import subprocess
 import sys
 
 import requests
-import urllib3
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/integration"))
 
 from harness import wait_until  # noqa: E402
-
-# Pebble makes its certificate itself.
-urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
 PROJECT = "cardeatest"
 BASE = "cardea-test/debian:13"
@@ -66,6 +62,8 @@ class Stack:
 
     def down(self):
         self.compose("down", "-v", "--remove-orphans", "-t", "3")
+
+    def remove_build_stages(self):
         docker("image", "prune", "-f", "--filter", "label=cardea.stage=build")
 
     def _running(self, *flags):
