@@ -66,7 +66,8 @@ static const struct {
 	{offsetof(struct sql, get_key), "lower(t.name) = lower($1)", true},
 	{offsetof(struct sql, changed), "LIMIT $2::bigint", true},
 	{offsetof(struct sql, changed), "jsonb_agg", false},
-	{offsetof(struct sql, cursor), "AND NOT c.removed ORDER BY c.revision", true},
+	{offsetof(struct sql, cursor), "ORDER BY c.revision", true},
+	{offsetof(struct sql, cursor), "NOT c.removed", false},
 	{offsetof(struct sql, cursor), "$1", false},
 	{offsetof(struct sql, cursor_changed), "c.revision > $1::bigint", true},
 };
