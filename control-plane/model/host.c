@@ -257,7 +257,7 @@ int host_check_upstream(const json_t *value, struct err *e)
 
 int host_check_ip_or_cidr(const json_t *value, struct err *e)
 {
-	struct str s = text_of(value), bits, address = s;
+	struct str s = text_of(value), bits, address;
 	size_t slash = str_find(s, '/', 0);
 	unsigned char bytes[16];
 	uint64_t n = 0;

@@ -46,7 +46,8 @@ static void test_rows(void **state)
 		struct err e = ERR_INIT;
 		int rc = rows[i].check(value, &e);
 
-		if (rc != (rows[i].want ? -1 : 0) || (rc < 0 && strcmp(e.message, rows[i].want)))
+		if (rc != (rows[i].want ? -1 : 0) ||
+		    (rc < 0 && strcmp(e.message, rows[i].want) != 0))
 			fail_msg("%s: %s", rows[i].text, rc < 0 ? e.message : "accepted");
 		json_decref(value);
 	}

@@ -70,7 +70,8 @@ static void test_rows(void **state)
 		struct err e = ERR_INIT;
 		int rc = regex_check(str_from(rows[i].pattern), &e);
 
-		if (rc != (rows[i].want ? -1 : 0) || (rc < 0 && strcmp(e.message, rows[i].want)))
+		if (rc != (rows[i].want ? -1 : 0) ||
+		    (rc < 0 && strcmp(e.message, rows[i].want) != 0))
 			fail_msg("%s: %s", rows[i].pattern, rc < 0 ? e.message : "accepted");
 	}
 }
