@@ -74,7 +74,7 @@ def test_snis(cp):
     assert r.status_code == 201, r.text
     r = cp.post(f"/certificates/{c['id']}/snis", data={"name": "s2.example.com"})
     assert r.status_code == 201 and r.json()["certificate"] == {"id": c["id"]}
-    assert [s["name"] for s in cp.get(f"/certificates/{c['id']}/snis").json()["data"]].sort() == ["s1.example.com", "s2.example.com"].sort()
+    assert sorted(s["name"] for s in cp.get(f"/certificates/{c['id']}/snis").json()["data"]) == ["s1.example.com", "s2.example.com"]
     other = create(cp)
     r = cp.patch("/snis/s1.example.com", json={"certificate": {"id": other["id"]}})
     assert r.status_code == 200 and cp.get(f"/certificates/{other['id']}").json()["snis"] == ["s1.example.com"]
