@@ -71,17 +71,21 @@ void certificate_snis_check(struct admin_request *r, admin_handler next)
 	free(text);
 }
 
-static bool has_name(const json_t *names, const json_t *name)
+/* The names as the keys of an object: a certificate may have thousands. NULL: out of memory. */
+static json_t *names_set(const json_t *names)
 {
+	json_t *set = json_object();
+	const json_t *name;
 	size_t i;
-	const json_t *one;
 
-	json_array_foreach(names, i, one)
+	json_array_foreach(names, i, name)
 	{
-		if (json_equal(one, name))
-			return true;
+		if (set && json_object_set_new(set, json_string_value(name), json_true()) < 0) {
+			json_decref(set);
+			set = NULL;
+		}
 	}
-	return false;
+	return set;
 }
 
 static int remove_names(struct admin_request *r, struct txn *t, const json_t *now, struct err *e)
@@ -118,21 +122,31 @@ static int add_name(struct admin_request *r, struct txn *t, const json_t *name, 
 	return sni ? 0 : err_set(e, ERR_INTERNAL, "an SNI that was checked was refused");
 }
 
+static int add_names(struct admin_request *r, struct txn *t, const json_t *now,
+		     const json_t *before, struct err *e)
+{
+	json_t *known = names_set(before);
+	json_t *name;
+	int rc = known ? 0 : err_memory(e, "adding SNIs");
+	size_t i;
+
+	json_array_foreach(now, i, name)
+	{
+		if (rc == 0 && !json_object_get(known, json_string_value(name)))
+			rc = add_name(r, t, name, e);
+	}
+	json_decref(known);
+	return rc;
+}
+
 int certificate_snis_write(struct admin_request *r, struct txn *t, struct err *e)
 {
 	json_t *now = json_object_get(r->row, "snis");
 	json_t *before = json_object_get(r->old, "snis");
-	json_t *name;
-	size_t i;
 
 	if (json_is_null(now))
 		now = NULL;
 	if (json_array_size(before) > 0 && remove_names(r, t, now, e) < 0)
 		return -1;
-	json_array_foreach(now, i, name)
-	{
-		if (!has_name(before, name) && add_name(r, t, name, e) < 0)
-			return -1;
-	}
-	return 0;
+	return add_names(r, t, now, before, e);
 }

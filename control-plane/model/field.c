@@ -102,6 +102,12 @@ static void path_parse(struct path *p, const char *text)
 	}
 }
 
+/* Counts one more. False: the answer is long enough. */
+static bool room(struct violations *v)
+{
+	return v->count++ < VIOLATIONS_MAX;
+}
+
 /* Bytes of a body that are no UTF-8 cannot be shown again. */
 static json_t *text_of(const char *fmt, va_list args) printf_like(1, 0);
 static json_t *text_of(const char *fmt, va_list args)
@@ -118,7 +124,6 @@ static json_t *text_of(const char *fmt, va_list args)
 
 static void add_text(struct violations *v, const struct path *p, json_t *text)
 {
-	v->count++;
 	if (!v->fields)
 		v->fields = json_object();
 	if (!text || !v->fields) {
@@ -136,6 +141,8 @@ void violations_add(struct violations *v, const char *path, const char *fmt, ...
 	va_list args;
 	json_t *text;
 
+	if (!room(v))
+		return;
 	va_start(args, fmt);
 	text = text_of(fmt, args);
 	va_end(args);
@@ -148,6 +155,8 @@ void violations_add_at(struct violations *v, const struct path *p, const char *f
 	va_list args;
 	json_t *text;
 
+	if (!room(v))
+		return;
 	va_start(args, fmt);
 	text = text_of(fmt, args);
 	va_end(args);
@@ -159,10 +168,11 @@ void violations_add_entity(struct violations *v, const char *fmt, ...)
 	va_list args;
 	json_t *text;
 
+	if (!room(v))
+		return;
 	va_start(args, fmt);
 	text = text_of(fmt, args);
 	va_end(args);
-	v->count++;
 	if (!v->entity)
 		v->entity = json_array();
 	if (!text || !v->entity || json_array_append_new(v->entity, text) < 0)

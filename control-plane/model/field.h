@@ -60,11 +60,13 @@ struct field {
 	size_t len_min; /* STRING: 0 means 1 (empty strings are refused); SET, ARRAY: elements */
 };
 
-/* Collected violations of one entity, as Kong's code 2 answers show them. */
+/* Collected violations of one entity, as Kong's code 2 answers show them. So many texts are kept:
+ * a body of millions of wrong values must not become an answer of gigabytes. */
+enum { VIOLATIONS_MAX = 1000 };
 struct violations {
 	json_t *fields; /* tree; NULL until the first */
 	json_t *entity; /* array of entity-level texts; NULL until the first */
-	size_t count;	/* read: texts that were given, also those that lost to an earlier one */
+	size_t count;	/* read: texts that were given, also those that were not kept */
 	bool updating;	/* of a PATCH, which some texts say */
 	bool no_memory;
 };

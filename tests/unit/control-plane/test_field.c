@@ -77,6 +77,39 @@ static void test_body_of_many(void **state)
 	violations_deinit(&v);
 }
 
+/* A list of wrong values: the answer names the first thousand. */
+static void test_body_is_bounded(void **state)
+{
+	static const struct field element = {.name = "tag", .type = FIELD_STRING};
+	static const struct field tags = {
+		.name = "tags", .type = FIELD_ARRAY, .elements = &element};
+	json_t *given = json_array();
+	struct path p = {.count = 0};
+	struct violations v;
+	json_t *body;
+
+	(void)state;
+	violations_init(&v);
+	for (int i = 0; i < 5 * VIOLATIONS_MAX; i++)
+		json_array_append_new(given, json_integer(i));
+	path_push(&p, (struct step){STR("tags"), 0});
+	json_decref(field_normalise(&tags, given, &p, &v));
+	violations_add(&v, "other", "too late");
+	violations_add_entity(&v, "too late as well");
+	body = violations_body(&v);
+	assert_true(violations_any(&v));
+	assert_false(v.no_memory);
+	assert_int_equal(v.count, 5 * VIOLATIONS_MAX + 2);
+	assert_int_equal(json_array_size(json_object_get(json_object_get(body, "fields"), "tags")),
+			 VIOLATIONS_MAX);
+	assert_int_equal(json_object_size(json_object_get(body, "fields")), 1);
+	assert_non_null(strstr(json_string_value(json_object_get(body, "message")),
+			       "1000 schema violations ("));
+	json_decref(body);
+	json_decref(given);
+	violations_deinit(&v);
+}
+
 /* Bytes from outside that are no UTF-8 must not break the answer. */
 static void test_body_of_bad_bytes(void **state)
 {
@@ -251,9 +284,9 @@ static void test_nul_bytes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_body_of_one),	  cmocka_unit_test(test_body_of_many),
-		cmocka_unit_test(test_body_of_bad_bytes), cmocka_unit_test(test_values),
-		cmocka_unit_test(test_nul_bytes),
+		cmocka_unit_test(test_body_of_one),	cmocka_unit_test(test_body_of_many),
+		cmocka_unit_test(test_body_is_bounded), cmocka_unit_test(test_body_of_bad_bytes),
+		cmocka_unit_test(test_values),		cmocka_unit_test(test_nul_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
