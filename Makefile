@@ -10,7 +10,7 @@ comma := ,
 flavour := $(if $(SAN),-$(subst $(comma),-,$(SAN)))$(if $(findstring clang,$(CC)),-clang)
 O ?= build$(flavour)
 
-PACKAGES := libuv openssl libnghttp2 jansson liburcu-qsbr liburcu-cds libcurl libpq libprotobuf-c
+PACKAGES := libuv openssl libnghttp2 jansson liburcu-qsbr liburcu-cds libcurl libpq libprotobuf-c libpcre2-8
 ifneq ($(MAKECMDGOALS),clean)
 PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 endif
@@ -29,7 +29,7 @@ LDFLAGS_ALL := -pie -Wl,-z,relro,-z,now $(SANFLAGS) $(LDFLAGS)
 # Unit tests make the n-th allocation of our code fail (tests/unit/lib/oom.h).
 OOM := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 LIBS_COMMON := -luv -lssl -lcrypto -lnghttp2 -ljansson -lprotobuf-c -lpthread -lm
-LIBS_CP := -lpq -lcurl $(LIBS_COMMON)
+LIBS_CP := -lpq -lcurl -lpcre2-8 $(LIBS_COMMON)
 LIBS_DP := -lurcu-qsbr -lurcu-cds -lurcu-common $(LIBS_COMMON)
 
 obj = $(patsubst %.c,$(O)/obj/%.o,$(1))

@@ -135,8 +135,7 @@ int path_check_route(const json_t *value, struct err *e)
 	struct str s = text_of(value);
 
 	if (str_starts(s, STR("~/")))
-		return regex_check(str_sub(s, 1, s.len), e) < 0 ? err_prefix(e, "invalid regex")
-								: 0;
+		return regex_check(str_sub(s, 1, s.len), e);
 	if (s.ptr[0] != '/')
 		return err_set(e, ERR_INVALID,
 			       "should start with: / (fixed path) or ~/ (regex path)");

@@ -8,8 +8,8 @@
 
 enum { TIMEOUT_MAX = 2147483646, RETRIES_MAX = 32767, PORT_MAX = 65535, DEPTH_MAX = 64 };
 
-static const char *const protocols[] = {"grpc", "grpcs",	   "http", "https", "tcp", "tls",
-					"udp",	"tls_passthrough", NULL};
+static const char *const protocols[] = {"grpc", "grpcs",	   "http", "https", "tcp",
+					"tls",	"tls_passthrough", "udp",  NULL};
 
 static const struct field ca_elements = {
 	.name = "ca_certificate",

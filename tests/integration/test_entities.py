@@ -178,7 +178,7 @@ def refused():
     yield "/services", {**h, "port": "80"}, "schema violation (port: expected an integer)"
     yield "/services", {**h, "port": 65536}, "schema violation (port: value should be between 0 and 65535)"
     yield "/services", {**h, "protocol": None}, "schema violation (protocol: required field missing)"
-    yield "/services", {**h, "protocol": "ftp"}, "schema violation (protocol: expected one of: grpc, grpcs, http, https, tcp, tls, udp, tls_passthrough)"
+    yield "/services", {**h, "protocol": "ftp"}, "schema violation (protocol: expected one of: grpc, grpcs, http, https, tcp, tls, tls_passthrough, udp)"
     yield "/services", {"host": "example.com:80"}, "schema violation (host: must not have a port)"
     yield "/services", {"host": "a b"}, "schema violation (host: invalid value: a b)"
     yield "/services", {"host": "1.2.3.400"}, "schema violation (host: invalid value: 1.2.3.400)"
