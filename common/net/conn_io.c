@@ -13,6 +13,9 @@ enum { IOV_MAX_CHUNKS = 16, FLUSH_SIZE = 64 * 1024 };
 
 int out_add(struct conn *c, const char *bytes, size_t n)
 {
+	/* A flush failed while OpenSSL was at a write of several records: the rest goes nowhere. */
+	if (c->state == CONN_CLOSING)
+		return 0;
 	while (n > 0) {
 		struct chunk *tail = c->out_tail;
 		size_t room;

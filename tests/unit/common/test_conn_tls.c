@@ -346,6 +346,46 @@ static void test_bad_record(void **state)
 	pair_deinit(&p);
 }
 
+/* What a session does at the end of a turn, to a peer that is gone. */
+struct late_write {
+	struct deferred due;
+	struct conn *conn;
+	char bytes[160 << 10]; /* several records, more than is gathered before a flush */
+};
+
+static void write_late(struct deferred *d)
+{
+	struct late_write *w = container_of(d, struct late_write, due);
+
+	assert_int_equal(w->conn->state, CONN_OPEN);
+	conn_write(w->conn, (struct str){w->bytes, sizeof(w->bytes)});
+}
+
+/* The flush in the middle of the write finds the reset; the records behind it have no connection
+ * any more, and must not keep it on the loop's list when it is freed. */
+static void test_reset_in_the_middle_of_a_write(void **state)
+{
+	const struct pair_options o = {.tls = true};
+	const struct linger reset = {.l_onoff = 1, .l_linger = 0};
+	static struct late_write w;
+	uv_os_fd_t fd;
+	struct pair p;
+
+	(void)state;
+	pair_open(&p, &o);
+	fixture_spin(&p.f, 3); /* the server's ticket goes out */
+	w.conn = p.server.conn;
+	deferred_init(&w.due, write_late);
+	assert_int_equal(uv_fileno((uv_handle_t *)&p.client.conn->tcp, &fd), 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
+	conn_close(p.client.conn);
+	loop_defer(&p.f.loop, &w.due);
+	run_until(&p.f, p.client.closed && p.server.closed);
+	expect_reason("reset", &p.server, "writing to");
+	fixture_spin(&p.f, 3);
+	pair_deinit(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -358,6 +398,7 @@ int main(void)
 		cmocka_unit_test(test_close_while_paused),
 		cmocka_unit_test(test_timeout_while_paused),
 		cmocka_unit_test(test_bad_record),
+		cmocka_unit_test(test_reset_in_the_middle_of_a_write),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
