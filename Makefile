@@ -10,7 +10,7 @@ comma := ,
 flavour := $(if $(SAN),-$(subst $(comma),-,$(SAN)))$(if $(findstring clang,$(CC)),-clang)
 O ?= build$(flavour)
 
-PACKAGES := libuv openssl libnghttp2 jansson liburcu-qsbr liburcu-cds libcurl libpq libprotobuf-c libpcre2-8
+PACKAGES := libuv openssl libnghttp2 jansson liburcu-qsbr liburcu-cds libcurl libpq libprotobuf-c libpcre2-8 yaml-0.1
 ifneq ($(MAKECMDGOALS),clean)
 PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 endif
@@ -29,7 +29,7 @@ LDFLAGS_ALL := -pie -Wl,-z,relro,-z,now $(SANFLAGS) $(LDFLAGS)
 # Unit tests make the n-th allocation of our code fail (tests/unit/lib/oom.h).
 OOM := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 LIBS_COMMON := -luv -lssl -lcrypto -lnghttp2 -ljansson -lprotobuf-c -lpthread -lm
-LIBS_CP := -lpq -lcurl -lpcre2-8 $(LIBS_COMMON)
+LIBS_CP := -lpq -lcurl -lpcre2-8 -lyaml $(LIBS_COMMON)
 LIBS_DP := -lurcu-qsbr -lurcu-cds -lurcu-common $(LIBS_COMMON)
 
 obj = $(patsubst %.c,$(O)/obj/%.o,$(1))
@@ -53,11 +53,13 @@ $(O)/cardea-cp: $(call obj,control-plane/main.c) $(O)/libcp.a $(O)/libcommon.a
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_CP)
 $(O)/cardea-dp: $(call obj,data-plane/main.c) $(O)/libdp.a $(O)/libcommon.a
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_DP)
-$(O)/cardea: $(call obj,$(CLI_SRC)) $(O)/libcommon.a
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcurl $(LIBS_COMMON)
+$(O)/cardea: $(call obj,$(CLI_SRC)) $(O)/libmodel.a $(O)/libcommon.a
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcurl -lyaml -lpcre2-8 $(LIBS_COMMON)
 
 $(O)/libcommon.a: $(call obj,$(COMMON_SRC)) $(GEN_O)
 $(O)/libcp.a: $(call obj,$(CP_SRC))
+# What the command line client needs of the control plane: the tables and what is made of them.
+$(O)/libmodel.a: $(call obj,$(wildcard control-plane/model/*.c))
 $(O)/libdp.a: $(call obj,$(DP_SRC))
 $(O)/%.a:
 	@rm -f $@
