@@ -37,7 +37,7 @@ COMMON_SRC := $(wildcard common/*/*.c)
 CP_SRC := $(wildcard control-plane/model/*.c control-plane/store/*.c control-plane/admin/*.c control-plane/acme/*.c control-plane/fleet/*.c) \
 	$(filter-out control-plane/main.c,$(wildcard control-plane/*.c))
 DP_SRC := $(wildcard data-plane/sync/*.c data-plane/tables/*.c data-plane/tls/*.c data-plane/proxy/*.c) $(filter-out data-plane/main.c,$(wildcard data-plane/*.c))
-CLI_SRC := $(wildcard control-plane/cli/*.c)
+CLI_SRC := $(filter-out control-plane/cli/main.c,$(wildcard control-plane/cli/*.c))
 GEN_H := $(O)/gen/cardea/v1/fleet.pb-c.h
 GEN_O := $(O)/gen/cardea/v1/fleet.pb-c.o
 UNIT := $(patsubst tests/unit/%.c,$(O)/unit/%,$(wildcard tests/unit/*/test_*.c))
@@ -53,13 +53,12 @@ $(O)/cardea-cp: $(call obj,control-plane/main.c) $(O)/libcp.a $(O)/libcommon.a
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_CP)
 $(O)/cardea-dp: $(call obj,data-plane/main.c) $(O)/libdp.a $(O)/libcommon.a
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_DP)
-$(O)/cardea: $(call obj,$(CLI_SRC)) $(O)/libmodel.a $(O)/libcommon.a
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcurl -lyaml -lpcre2-8 $(LIBS_COMMON)
+$(O)/cardea: $(call obj,control-plane/cli/main.c) $(O)/libcli.a $(O)/libcp.a $(O)/libcommon.a
+	$(CC) $(LDFLAGS_ALL) -Wl,--as-needed -o $@ $^ $(LIBS_CP)
 
 $(O)/libcommon.a: $(call obj,$(COMMON_SRC)) $(GEN_O)
 $(O)/libcp.a: $(call obj,$(CP_SRC))
-# What the command line client needs of the control plane: the tables and what is made of them.
-$(O)/libmodel.a: $(call obj,$(wildcard control-plane/model/*.c))
+$(O)/libcli.a: $(call obj,$(CLI_SRC))
 $(O)/libdp.a: $(call obj,$(DP_SRC))
 $(O)/%.a:
 	@rm -f $@
@@ -83,7 +82,7 @@ $(O)/obj/%.o: %.c | $(GEN_H) $(O)/gen/migrations.inc
 $(O)/unit/common/%: $(O)/obj/tests/unit/common/%.o $(UNITLIB) $(O)/libcommon.a
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_ALL) $(OOM) -o $@ $^ -lcmocka $(LIBS_COMMON)
-$(O)/unit/control-plane/%: $(O)/obj/tests/unit/control-plane/%.o $(UNITLIB) $(O)/libcp.a $(O)/libcommon.a
+$(O)/unit/control-plane/%: $(O)/obj/tests/unit/control-plane/%.o $(UNITLIB) $(O)/libcli.a $(O)/libcp.a $(O)/libcommon.a
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_ALL) $(OOM) -o $@ $^ -lcmocka $(LIBS_CP)
 $(O)/unit/data-plane/%: $(O)/obj/tests/unit/data-plane/%.o $(UNITLIB) $(O)/libdp.a $(O)/libcommon.a

@@ -13,6 +13,8 @@ enum { FILE_MAX = 1 << 20, NAME_MAX_LEN = 64 };
 extern char **environ;
 
 static const struct str env_prefix = {"CARDEA_", 7};
+/* Options of the command line client: it and a daemon may share an environment. */
+static const struct str client_prefix = {"CARDEA_CLI_", 11};
 
 struct load {
 	const struct conf_key *keys;
@@ -231,7 +233,7 @@ static int load_environment(struct load *l, struct err *e)
 		struct str text = str_from(*entry);
 		size_t at = str_find(text, '=', 0);
 
-		if (!str_starts(text, env_prefix))
+		if (!str_starts(text, env_prefix) || str_starts(text, client_prefix))
 			continue;
 		if (load_variable(l, str_sub(text, env_prefix.len, at),
 				  str_sub(text, at + 1, text.len), e) < 0)

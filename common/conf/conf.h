@@ -1,5 +1,5 @@
 /* Configuration: `key = value` lines (# comments), every key also as environment variable
- * CARDEA_<KEY> that wins.
+ * CARDEA_<KEY> that wins (but for CARDEA_CLI_..., which are the command line client's).
  *
  * A daemon gives a table of keys with types, defaults and ranges; conf_load fills a struct through
  * offsets. Any error names file, line, key and what is allowed. Thread: before threads start, and

@@ -206,17 +206,16 @@ static int put_value(json_t *at, const struct step *s, json_t *value, struct str
 	return set_step(get_step(at, s), &(struct step){STEP_APPEND, STR_NONE, 0}, value, e);
 }
 
-/* Takes the reference to value. */
-static int tree_add(json_t *root, struct str name, json_t *value, struct err *e)
+int body_put(json_t *root, struct str name, json_t *value, struct err *e)
 {
 	struct name_path path;
 	json_t *at = root;
 
 	if (!value)
 		return err_memory(e, "decoding a form");
-	if (parse_name(&path, name, e) < 0) {
+	if (parse_name(&path, name, e) < 0 || path.count == 0) {
 		json_decref(value);
-		return -1;
+		return path.count == 0 ? bad_name(e, name, "an empty level") : -1;
 	}
 	for (size_t i = 0; i + 1 < path.count; i++) {
 		at = descend(at, &path.steps[i], path.steps[i + 1].kind != STEP_KEY, name, e);
@@ -228,16 +227,16 @@ static int tree_add(json_t *root, struct str name, json_t *value, struct err *e)
 	return put_value(at, &path.steps[path.count - 1], value, name, e);
 }
 
-/* Takes out positions that no field had: a[1], a[3] are two elements. Depth: BODY_DEPTH_MAX. */
-static void close_holes(json_t *j)
+/* a[1], a[3] are two elements. Depth: BODY_DEPTH_MAX. */
+void body_finish(json_t *j)
 {
 	for (void *at = json_object_iter(j); at; at = json_object_iter_next(j, at))
-		close_holes(json_object_iter_value(at));
+		body_finish(json_object_iter_value(at));
 	for (size_t i = json_array_size(j); i > 0; i--) {
 		if (json_is_null(json_array_get(j, i - 1)))
 			json_array_remove(j, i - 1);
 		else
-			close_holes(json_array_get(j, i - 1));
+			body_finish(json_array_get(j, i - 1));
 	}
 }
 
@@ -247,7 +246,7 @@ static int finish_tree(json_t **out, json_t *root, int result)
 		json_decref(root);
 		return -1;
 	}
-	close_holes(root);
+	body_finish(root);
 	*out = root;
 	return 0;
 }
@@ -283,7 +282,7 @@ static int add_argument(json_t *root, struct str piece, struct buf *name, struct
 	if (name->len == 0)
 		return 0;
 	j = equals < piece.len ? json_stringn(value->data, value->len) : json_true();
-	return tree_add(root, buf_str(name), j, e);
+	return body_put(root, buf_str(name), j, e);
 }
 
 int body_form(json_t **out, struct str bytes, struct err *e)
@@ -418,7 +417,7 @@ static int add_part(json_t *root, struct str part, struct buf *name, struct err 
 	if (!http_is_utf8(buf_str(name)) || memchr(name->data, '\0', name->len) ||
 	    !http_is_utf8(part) || memchr(part.ptr, '\0', part.len))
 		return err_set(e, ERR_INVALID, "form field is not UTF-8 text");
-	return tree_add(root, buf_str(name), json_stringn(part.ptr, part.len), e);
+	return body_put(root, buf_str(name), json_stringn(part.ptr, part.len), e);
 }
 
 /* Stands behind a delimiter: *last when it is the closing one, else goes to the next line. */

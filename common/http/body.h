@@ -21,4 +21,10 @@ int body_multipart(json_t **out, struct str bytes, struct str content_type,
  * ERR_INVALID "Cannot parse JSON body". */
 int body_json(json_t **out, struct str bytes, struct err *e) must_check;
 
+/* One named value into an object, as a form's field is: "a.b[2]". Takes the reference to value,
+ * which may be anything. After the last one comes body_finish, which closes the positions that no
+ * name had. */
+int body_put(json_t *root, struct str name, json_t *value, struct err *e) must_check;
+void body_finish(json_t *root);
+
 #endif

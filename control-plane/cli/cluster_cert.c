@@ -115,15 +115,15 @@ static int make_role(const char *dir, const char *file, const char *role, bool s
 	return rc;
 }
 
-int command_cluster_cert(int argc, char **argv, struct err *e)
+int command_cluster_cert(struct cli *c, int argc, char **argv, struct err *e)
 {
 	struct pair ca = {NULL, NULL};
 	uint64_t days = DAYS_DEFAULT;
 	int rc;
 
-	if (argc < 2 || argc > 3 ||
-	    (argc == 3 && (str_u64(str_from(argv[2]), &days) < 0 || days < 1 || days > DAYS_MAX)))
-		return err_set(e, ERR_INVALID, "usage: cardea cluster-cert DIR [DAYS (1 to %d)]",
+	(void)c;
+	if (argc == 3 && (str_u64(str_from(argv[2]), &days) < 0 || days < 1 || days > DAYS_MAX))
+		return err_set(e, ERR_INVALID, "DAYS: %s is not a number from 1 to %d", argv[2],
 			       DAYS_MAX);
 	if (mkdir(argv[1], 0755) < 0 && errno != EEXIST)
 		return err_errno(e, ERR_INVALID, errno, "%s", argv[1]);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/crypto.h>
 #include <sys/stat.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -11,21 +12,37 @@ bool file_exists(const char *path)
 	return access(path, F_OK) == 0;
 }
 
-int file_read(const char *path, struct buf *out, struct err *e)
+static int read_all(int fd, const char *path, struct buf *out, struct err *e)
 {
 	char bytes[4096];
 	ssize_t n = 0;
 	int rc = 0;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	if (fd < 0)
-		return err_errno(e, ERR_INVALID, errno, "%s", path);
 	while (rc == 0 && (n = read(fd, bytes, sizeof(bytes))) > 0)
 		rc = buf_add(out, bytes, (size_t)n, e);
 	if (rc == 0 && n < 0)
 		rc = err_errno(e, ERR_INVALID, errno, "%s", path);
+	OPENSSL_cleanse(bytes, sizeof(bytes));
+	return rc;
+}
+
+int file_read(const char *path, struct buf *out, struct err *e)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int rc;
+
+	if (fd < 0)
+		return err_errno(e, ERR_INVALID, errno, "%s", path);
+	rc = read_all(fd, path, out, e);
 	close(fd);
 	return rc;
+}
+
+int file_read_or_stdin(const char *path, struct buf *out, struct err *e)
+{
+	if (!str_eq(str_from(path), STR("-")))
+		return file_read(path, out, e);
+	return read_all(STDIN_FILENO, "standard input", out, e);
 }
 
 static int write_all(int fd, struct str content)
@@ -52,6 +69,6 @@ int file_write(const char *path, struct str content, unsigned mode, struct err *
 		return err_errno(e, ERR_INVALID, errno, "%s", beside);
 	rc = fchmod(fd, (mode_t)mode) < 0 || write_all(fd, content) < 0 ? -1 : 0;
 	if (close(fd) < 0 || rc < 0 || rename(beside, path) < 0)
-		return err_errno(e, ERR_UNAVAILABLE, errno, "writing %s", path);
+		return err_errno(e, ERR_LIMIT, errno, "writing %s", path);
 	return 0;
 }

@@ -11,6 +11,8 @@
 bool file_exists(const char *path);
 /* Appends the content; at most the buffer's limit. */
 int file_read(const char *path, struct buf *out, struct err *e) must_check;
+/* As file_read; "-" is the standard input. */
+int file_read_or_stdin(const char *path, struct buf *out, struct err *e) must_check;
 /* Writes path.new with this mode, syncs it, renames it over path. */
 int file_write(const char *path, struct str content, unsigned mode, struct err *e) must_check;
 

@@ -40,13 +40,13 @@ static int add_key(struct buf *text, struct err *e)
 	return rc < 0 ? rc : buf_add_str(text, STR("\n"), e);
 }
 
-int command_keyring(int argc, char **argv, struct err *e)
+int command_keyring(struct cli *c, int argc, char **argv, struct err *e)
 {
 	struct buf text = {.secret = true};
 	int rc = 0;
 
-	if (argc != 2)
-		return err_set(e, ERR_INVALID, "usage: cardea keyring FILE");
+	(void)c;
+	(void)argc;
 	if (file_exists(argv[1]))
 		rc = file_read(argv[1], &text, e);
 	if (rc == 0)

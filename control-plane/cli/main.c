@@ -1,60 +1,61 @@
-/* cardea: the command line client. A table of commands, one file each. */
+/* cardea: the command line client. Commands are a table (commands.c), one file for each group. */
+#include <errno.h>
+#include <locale.h>
+#include <signal.h>
 #include <stdio.h>
-#include <string.h>
-#include <unistd.h>
 
-#include "common/core/log.h"
-#include "control-plane/cli/commands.h"
+#include "control-plane/cli/arguments.h"
 
-enum { EXIT_USAGE = 2 };
+enum { EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_UNREACHABLE = 3 };
 
-static const struct command {
-	const char *name;
-	const char *arguments;
-	const char *help;
-	int (*run)(int argc, char **argv, struct err *e);
-} commands[] = {
-	{"cluster-cert", "DIR [DAYS]",
-	 "make the cluster's CA (once) and certificate pairs for control planes and data planes",
-	 command_cluster_cert},
-	{"keyring", "FILE", "make a keyring, or add a new active key to one", command_keyring},
-};
-
-static void usage(FILE *out)
+static int exit_code(const struct err *e)
 {
-	fputs("usage: cardea COMMAND ...   (-V version, -h help)\n", out);
-	for (size_t i = 0; i < array_len(commands); i++)
-		fprintf(out, "  %s %s\n      %s\n", commands[i].name, commands[i].arguments,
-			commands[i].help);
+	static const struct {
+		enum err_kind kind;
+		int code;
+	} codes[] = {
+		{ERR_INVALID, EXIT_USAGE},
+		{ERR_UNAVAILABLE, EXIT_UNREACHABLE},
+		{ERR_TIMEOUT, EXIT_UNREACHABLE},
+	};
+
+	for (size_t i = 0; i < array_len(codes); i++)
+		if (codes[i].kind == e->kind)
+			return codes[i].code;
+	return EXIT_REFUSED;
 }
 
-static int run(const struct command *c, int argc, char **argv)
+static int fail(const struct cli *c, const struct err *e)
 {
-	struct err e = ERR_INIT;
-	int rc = c->run(argc, argv, &e);
-
-	if (rc < 0)
-		fprintf(stderr, "cardea %s: %s\n", c->name, e.message);
-	if (rc < 0)
-		return e.kind == ERR_INVALID ? EXIT_USAGE : 1;
-	return 0;
+	if (e->message[0])
+		fprintf(stderr, "cardea%s%s: %s\n", c->command ? " " : "",
+			c->command ? c->command->name : "", e->message);
+	return exit_code(e);
 }
 
 int main(int argc, char **argv)
 {
-	const char *name = argc > 1 ? argv[1] : "";
+	struct cli c = {.token = {.secret = true}};
+	struct err e = ERR_INIT;
+	char **words = NULL;
+	int count = 0, rc;
 
-	if (strcmp(name, "-V") == 0) {
+	setlocale(LC_CTYPE, "");
+	signal(SIGPIPE, SIG_IGN);
+	if (arguments_read(&c, argc, argv, &words, &count, &e) < 0)
+		return fail(&c, &e);
+	if (c.option[OPTION_VERSION]) {
 		printf("cardea %s\n", CARDEA_VERSION);
 		return 0;
 	}
-	if (strcmp(name, "-h") == 0) {
-		usage(stdout);
+	if (c.option[OPTION_HELP]) {
+		arguments_help(c.command, stdout);
 		return 0;
 	}
-	for (size_t i = 0; i < array_len(commands); i++)
-		if (strcmp(name, commands[i].name) == 0)
-			return run(&commands[i], argc - 1, argv + 1);
-	usage(stderr);
-	return EXIT_USAGE;
+	rc = c.command->run(&c, count, words, &e);
+	if (fflush(stdout) != 0 && rc == 0)
+		rc = err_errno(&e, ERR_INTERNAL, errno, "writing the answer");
+	api_free(c.api);
+	buf_deinit(&c.token);
+	return rc < 0 ? fail(&c, &e) : 0;
 }

@@ -228,6 +228,8 @@ static void test_environment(void **state)
 		 "environment: CARDEA_PG_PORT: 70000 is out of range; expected 1 to 65535"},
 		{"CARDEA_PG_PORTS", "7",
 		 "environment: CARDEA_PG_PORTS: unknown key; the closest known key is pg_port"},
+		{"CARDEA_CLI_SERVER", "http://a", NULL},
+		{"CARDEA_CLI", "7", "environment: CARDEA_CLI: unknown key"},
 		{"CARDEA_", "7", "environment: CARDEA_: unknown key"},
 		{"CARDEA_FLAG", "", "environment: CARDEA_FLAG: \"\" is not allowed"},
 		{"CARDEA_"
