@@ -61,7 +61,7 @@ static int make_value(json_t **out, const struct assignment *a, struct str text,
 static int put(json_t *root, const char *word, struct err *e)
 {
 	struct buf content = {.secret = true};
-	struct assignment a;
+	struct assignment a = {.rest = NULL};
 	json_t *value = NULL;
 	int rc = split(&a, word, e);
 
