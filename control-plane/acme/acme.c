@@ -190,6 +190,9 @@ void acme_close(struct acme *a, void (*closed)(void *arg), void *arg)
 	timer_close(&a->tick, on_tick_closed);
 	timer_close(&a->beat, on_beat_closed);
 	account_close(a->account, part_closed, a);
+	/* Nobody calls it any more; its own fetch of the directory has to go before the fetcher. */
+	client_free(a->client);
+	a->client = NULL;
 	fetcher_close(a->fetcher, part_closed, a);
 }
 

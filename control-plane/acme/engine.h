@@ -54,6 +54,9 @@ void order_step(struct order *o);
 /* The order cannot go on now: stores the problem and what its rule says (again later, anew, or
  * failed). */
 void order_trouble(struct order *o, const struct problem *p);
+/* The same when the CA's order or authorization says by itself that it will never be valid: what
+ * the rule would only ask again later needs a new order. */
+void order_spent(struct order *o, const struct problem *p);
 /* install.c: checks the certificate that came and puts it into the fleet's state. */
 void order_install(struct order *o, struct str chain_pem);
 void install_free(struct install *i);

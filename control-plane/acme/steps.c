@@ -256,7 +256,7 @@ static void authorization_spent(struct order *o, const struct acme_authorization
 	if (!problem_is_set(&p))
 		problem_own(&p, "gone", "the CA's authorization is %s",
 			    acme_status_name(d->status));
-	order_trouble(o, &p);
+	order_spent(o, &p);
 }
 
 /* Common to authorizing and validating; false: the order's step is already over. */
@@ -442,7 +442,7 @@ static void follow_order(struct order *o, const struct acme_order_doc *d, int64_
 	} else {
 		if (!problem_is_set(&p))
 			problem_own(&p, "gone", "the CA's order is invalid");
-		order_trouble(o, &p);
+		order_spent(o, &p);
 	}
 }
 

@@ -28,15 +28,16 @@ static void on_trouble_saved(const struct store_result *r, void *arg)
 	order_end(o);
 }
 
-/* A renewal that can never succeed leaves its predecessor, which still serves, without one. */
+/* An order that can never succeed leaves its predecessor, which still serves, without a renewal:
+ * this was it, or it was under way when the renewal was due. */
 static void try_renewal_tomorrow(const struct order *o, struct txn *t)
 {
 	const char *params[] = {o->host};
 
 	txn_exec(t,
-		 "UPDATE acme_orders SET renew_at = now() + interval '1 day' WHERE id = (SELECT id "
-		 "FROM acme_orders WHERE host = $1 AND state = 'valid' ORDER BY created_at DESC "
-		 "LIMIT 1)",
+		 "UPDATE acme_orders SET renew_at = now() + interval '1 day' WHERE renew_at IS "
+		 "NULL AND id = (SELECT id FROM acme_orders WHERE host = $1 AND state = 'valid' "
+		 "ORDER BY created_at DESC LIMIT 1)",
 		 params, array_len(params), 0, STORE_OK);
 }
 
@@ -62,17 +63,19 @@ static void save_trouble(struct order *o, enum problem_action action)
 	order_save_in(o, t);
 	if (action != PROBLEM_RETRY && challenge[0])
 		txn_delete(t, &entity_acme_challenges, str_from(challenge), false);
-	if (action == PROBLEM_FAIL && o->renewal)
+	if (action == PROBLEM_FAIL)
 		try_renewal_tomorrow(o, t);
 	order_sleep(o);
 	txn_commit(t, on_trouble_saved, o);
 }
 
-static void wait_or_fail(struct order *o, const struct problem_rule *rule,
+static void wait_or_fail(struct order *o, const struct problem *p, const struct problem_rule *rule,
 			 enum problem_action action)
 {
 	uint64_t wait;
 
+	o->problem = *p;
+	o->problem_at = clock_wall_s();
 	o->attempts++;
 	wait = backoff_ms(&rule->backoff, o->attempts, chance());
 	if (o->problem.retry_after_ms > (int64_t)wait)
@@ -106,9 +109,12 @@ void order_trouble(struct order *o, const struct problem *p)
 		order_step(o);
 		return;
 	}
-	if (action < PROBLEM_RETRY)
-		action = PROBLEM_RETRY;
-	o->problem = *p;
-	o->problem_at = clock_wall_s();
-	wait_or_fail(o, rule, action);
+	wait_or_fail(o, p, rule, action > PROBLEM_RETRY ? action : PROBLEM_RETRY);
+}
+
+void order_spent(struct order *o, const struct problem *p)
+{
+	const struct problem_rule *rule = problem_rule(p);
+
+	wait_or_fail(o, p, rule, rule->action > PROBLEM_RESTART ? rule->action : PROBLEM_RESTART);
 }
