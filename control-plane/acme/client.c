@@ -34,6 +34,7 @@ struct client_call {
 	EVP_PKEY *key;
 	char *kid;
 	struct buf payload;
+	const uint64_t *until_ns;
 	struct fetch *fetch;
 	unsigned bad_nonces;
 	client_done done;
@@ -311,6 +312,8 @@ static int post(struct client_call *call, const char *nonce, struct err *e)
 				  .accept = endpoints[call->endpoint].accept};
 	int rc = -1;
 
+	if (call->until_ns && clock_mono_ns() >= *call->until_ns)
+		return err_set(e, ERR_TIMEOUT, "the time to ask this was over");
 	if (jws_sign(&body, &h, call->key, buf_str(&call->payload), e) == 0) {
 		r.body = buf_str(&body);
 		rc = fetch_start(&call->fetch, call->client->fetcher, &r, on_post, call, e);
@@ -343,6 +346,7 @@ int client_post(struct client_call **out, struct client *c, const struct client_
 	list_init(&call->link);
 	call->client = c;
 	call->endpoint = r->endpoint;
+	call->until_ns = r->until_ns;
 	call->done = done;
 	call->arg = arg;
 	if (len >= sizeof(call->url)) {

@@ -37,6 +37,9 @@ struct client_request {
 	EVP_PKEY *key;	    /* of the account; a reference is taken */
 	const char *kid;    /* account URL; NULL: the request carries the key itself */
 	struct str payload; /* empty: POST-as-GET */
+	/* Read while the call is under way: it is not sent after that moment (monotonic), whatever
+	 * it waited for before. NULL: at any time. */
+	const uint64_t *until_ns;
 };
 
 /* Borrowed until the callback returns. */

@@ -315,12 +315,23 @@ void order_save(struct order *o, void (*then)(struct order *o))
 
 /* --- asking the CA --- */
 
+/* Ends the run when the lease may be somebody else's. */
+static bool lease_over(struct order *o)
+{
+	if (clock_mono_ns() < o->lease_ns)
+		return false;
+	log_notice("order lease ran out", log_str("id", o->id), log_str("host", o->host));
+	order_end(o);
+	return true;
+}
+
 static void deliver(const struct client_reply *r, void *arg)
 {
 	struct order *o = arg;
 
 	o->call = NULL;
-	o->on_reply(o, r);
+	if (!problem_is_set(&r->problem) || !lease_over(o))
+		o->on_reply(o, r);
 }
 
 void order_post(struct order *o, enum client_endpoint endpoint, const char *url,
@@ -333,6 +344,7 @@ void order_post(struct order *o, enum client_endpoint endpoint, const char *url,
 		.key = account_key(o->acme->account),
 		.kid = account_kid(o->acme->account),
 		.payload = str_from(payload),
+		.until_ns = &o->lease_ns,
 	};
 	struct client_reply failed = {.retry_after_ms = RETRY_AFTER_NONE};
 	struct err e = ERR_INIT;
@@ -343,11 +355,8 @@ void order_post(struct order *o, enum client_endpoint endpoint, const char *url,
 		order_step(o);
 		return;
 	}
-	if (clock_mono_ns() >= o->lease_ns) {
-		log_notice("order lease ran out", log_str("id", o->id), log_str("host", o->host));
-		order_end(o);
+	if (lease_over(o))
 		return;
-	}
 	o->on_reply = on_reply;
 	if (client_post(&o->call, o->acme->client, &request, deliver, o, &e) == 0)
 		return;
