@@ -6,6 +6,10 @@
 #include "common/conf/conf.h"
 #include "common/net/addr.h"
 
+/* Values of admin_auth and admin_client_verify. */
+enum { ADMIN_AUTH_OFF, ADMIN_AUTH_REQUIRED };
+enum { ADMIN_CLIENT_OPTIONAL, ADMIN_CLIENT_REQUIRED };
+
 struct cp_config {
 	struct listen_list admin_listen;
 	struct listen_list status_listen;
@@ -22,6 +26,12 @@ struct cp_config {
 	uint64_t admin_body_max;
 	int64_t admin_connections_max, cluster_connections_max;
 	bool admin_allow_remote;
+	int admin_auth, admin_client_verify; /* enums below */
+	char *admin_client_ca_cert, *admin_client_roles, *admin_gui_origin;
+	int64_t admin_auth_failures_max;
+	bool audit_log;
+	uint64_t audit_log_record_ttl;
+	int64_t audit_log_rows_max;
 	char *acme_directory, *acme_email, *acme_ca_file;
 	bool acme_allow_private;
 	int acme_key_type;

@@ -19,6 +19,7 @@
 #include "control-plane/acme/acme.h"
 #include "control-plane/admin/admin.h"
 #include "control-plane/config.h"
+#include "control-plane/first_token.h"
 #include "control-plane/fleet/fleet.h"
 #include "control-plane/options.h"
 #include "control-plane/store/json_memory.h"
@@ -28,7 +29,7 @@ enum { EXIT_CONFIG = 2 };
 
 struct control_plane {
 	struct cp_config config;
-	const char *config_file;
+	struct cp_command command;
 	char id[UUID_TEXT_SIZE];
 	struct buf conninfo;
 	struct loop loop;
@@ -107,7 +108,9 @@ static void on_signal(int signum, void *arg)
 	struct control_plane *cp = arg;
 
 	if (signum == SIGHUP)
-		cp_options_reload(cp->config_file);
+		cp_options_reload(cp->command.file);
+	if (signum == SIGHUP && cp->admin)
+		admin_reload(cp->admin);
 	if (signum == SIGHUP || signum == SIGUSR1)
 		return;
 	log_notice("stopping", log_i64("signal", signum));
@@ -151,6 +154,7 @@ static int start_acme(struct control_plane *cp, struct err *e)
 		.barrier_required = c->acme_barrier_policy == 1,
 		.renew_fraction = (double)c->acme_renew_percent / 100.0,
 		.lease_ms = 15000,
+		.audit = c->audit_log,
 		.metrics = cp->metrics,
 	};
 
@@ -167,6 +171,13 @@ static int start_admin(struct control_plane *cp, struct err *e)
 		.status_listen = c->status_listen,
 		.cert_file = c->admin_ssl_cert,
 		.key_file = c->admin_ssl_cert_key,
+		.client_ca_file = c->admin_client_ca_cert,
+		.client_required = c->admin_client_verify == ADMIN_CLIENT_REQUIRED,
+		.client_roles = c->admin_client_roles,
+		.auth_required = c->admin_auth == ADMIN_AUTH_REQUIRED,
+		.auth_failures_max = (unsigned)c->admin_auth_failures_max,
+		.origins = c->admin_gui_origin,
+		.audit = {c->audit_log, c->audit_log_record_ttl, (uint64_t)c->audit_log_rows_max},
 		.body_max = c->admin_body_max,
 		.max_connections = (unsigned)c->admin_connections_max,
 		.control_plane_id = cp->id,
@@ -179,6 +190,15 @@ static int start_admin(struct control_plane *cp, struct err *e)
 	return admin_start(&cp->admin, &cp->loop, cp->store, cp->fleet, cp->acme, &conf, e);
 }
 
+static void on_token(const struct err *e, void *arg)
+{
+	struct control_plane *cp = arg;
+
+	if (e)
+		log_crit("no token was made", log_err(e));
+	stop(cp, e ? 1 : 0);
+}
+
 static void on_store_ready(const struct err *why, void *arg)
 {
 	struct control_plane *cp = arg;
@@ -189,6 +209,10 @@ static void on_store_ready(const struct err *why, void *arg)
 	if (why && why->kind != ERR_NONE) {
 		log_crit("database cannot be used", log_err(why));
 		stop(cp, 1);
+		return;
+	}
+	if (cp->command.token_name) {
+		first_token(cp->store, cp->command.token_name, stdout, on_token, cp);
 		return;
 	}
 	if (start_fleet(cp, &e) < 0 || start_acme(cp, &e) < 0 || start_admin(cp, &e) < 0) {
@@ -252,7 +276,7 @@ int main(int argc, char **argv)
 {
 	struct control_plane cp = {.conninfo = {.secret = true}};
 	struct err e = ERR_INIT;
-	int rc = cp_options(argc, argv, &cp.config, &cp.config_file);
+	int rc = cp_options(argc, argv, &cp.config, &cp.command);
 
 	if (rc >= 0)
 		return rc;

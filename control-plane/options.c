@@ -5,14 +5,16 @@
 #include <unistd.h>
 
 #include "common/core/log.h"
+#include "control-plane/admin/client_roles.h"
 
 enum { EXIT_CONFIG = 2 };
 
 static void usage(FILE *out)
 {
-	fputs("usage: cardea-cp [-c FILE] [-t] [-V] [-h]\n"
+	fputs("usage: cardea-cp [-c FILE] [-t] [-A NAME] [-V] [-h]\n"
 	      "  -c FILE  configuration (key = value lines; CARDEA_<KEY> in the environment wins)\n"
 	      "  -t       check the configuration, print it and exit\n"
+	      "  -A NAME  make an admin token of this name in the database, print it and exit\n"
 	      "  -V       print the version\n"
 	      "  -h       this help\n\nkeys:\n",
 	      out);
@@ -30,21 +32,62 @@ static int need(const char *value, const char *key, struct err *e)
 	return err_set(e, ERR_INVALID, "%s: must be set", key);
 }
 
-/* Until the admin API has access control, nobody but this machine may reach it. */
+/* Beyond this machine the admin API is for those it knows, over TLS, unless it is said otherwise.
+ */
 static int check_admin_addresses(const struct cp_config *c, struct err *e)
 {
 	for (size_t i = 0; i < c->admin_listen.count; i++) {
+		const struct listen_entry *entry = &c->admin_listen.entries[i];
+		bool safe = entry->ssl && c->admin_auth == ADMIN_AUTH_REQUIRED;
 		char text[ADDR_TEXT_SIZE];
 
-		if (addr_is_loopback(&c->admin_listen.entries[i].addr) || c->admin_allow_remote)
+		if (addr_is_loopback(&entry->addr) || safe || c->admin_allow_remote)
 			continue;
-		addr_text(&c->admin_listen.entries[i].addr, text, sizeof(text));
+		addr_text(&entry->addr, text, sizeof(text));
 		return err_set(e, ERR_INVALID,
-			       "admin_listen: %s is not a loopback address and the admin API has "
-			       "no access "
-			       "control; set admin_allow_remote = on only on a private network",
+			       "admin_listen: %s is not a loopback address: give it ssl and set "
+			       "admin_auth = required, or set admin_allow_remote = on on a private "
+			       "network",
 			       text);
 	}
+	return 0;
+}
+
+static bool has_ssl(const struct listen_list *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (list->entries[i].ssl)
+			return true;
+	return false;
+}
+
+static int check_admin_certificate(const struct cp_config *c, struct err *e)
+{
+	if (!c->admin_ssl_cert != !c->admin_ssl_cert_key)
+		return err_set(e, ERR_INVALID, "admin_ssl_cert and admin_ssl_cert_key go together");
+	if (!c->admin_ssl_cert && (has_ssl(&c->admin_listen) || has_ssl(&c->status_listen)))
+		return err_set(e, ERR_INVALID,
+			       "%s: an address with ssl needs admin_ssl_cert and "
+			       "admin_ssl_cert_key",
+			       has_ssl(&c->admin_listen) ? "admin_listen" : "status_listen");
+	return 0;
+}
+
+static int check_admin_clients(const struct cp_config *c, struct err *e)
+{
+	struct client_roles roles;
+
+	if (client_roles_parse(&roles, c->admin_client_roles, e) < 0)
+		return err_prefix(e, "admin_client_roles");
+	if (c->admin_client_ca_cert && !has_ssl(&c->admin_listen))
+		return err_set(e, ERR_INVALID,
+			       "admin_client_ca_cert: no address of admin_listen has ssl");
+	if (c->admin_client_ca_cert)
+		return 0;
+	if (c->admin_client_roles)
+		return need(NULL, "admin_client_roles is set, so admin_client_ca_cert", e);
+	if (c->admin_client_verify == ADMIN_CLIENT_REQUIRED)
+		return need(NULL, "admin_client_verify is required, so admin_client_ca_cert", e);
 	return 0;
 }
 
@@ -55,8 +98,8 @@ int cp_config_check(const struct cp_config *c, struct err *e)
 	    need(c->cluster_cert_key, "cluster_cert_key", e) < 0 ||
 	    need(c->cluster_ca_cert, "cluster_ca_cert", e) < 0)
 		return -1;
-	if (!c->admin_ssl_cert != !c->admin_ssl_cert_key)
-		return err_set(e, ERR_INVALID, "admin_ssl_cert and admin_ssl_cert_key go together");
+	if (check_admin_certificate(c, e) < 0 || check_admin_clients(c, e) < 0)
+		return -1;
 	return check_admin_addresses(c, e);
 }
 
@@ -89,15 +132,17 @@ int cp_conninfo(const struct cp_config *c, struct buf *out, struct err *e)
 	return add_part(out, "dbname", c->pg_database, e);
 }
 
-static int read_options(int argc, char **argv, const char **file, bool *test)
+static int read_options(int argc, char **argv, struct cp_command *command, bool *test)
 {
 	int option;
 
-	while ((option = getopt(argc, argv, "c:tVh")) != -1) {
+	while ((option = getopt(argc, argv, "c:tA:Vh")) != -1) {
 		if (option == 'c') {
-			*file = optarg;
+			command->file = optarg;
 		} else if (option == 't') {
 			*test = true;
+		} else if (option == 'A') {
+			command->token_name = optarg;
 		} else if (option == 'V') {
 			printf("cardea-cp %s\n", CARDEA_VERSION);
 			return 0;
@@ -109,18 +154,18 @@ static int read_options(int argc, char **argv, const char **file, bool *test)
 	return -1;
 }
 
-int cp_options(int argc, char **argv, struct cp_config *config, const char **file)
+int cp_options(int argc, char **argv, struct cp_config *config, struct cp_command *command)
 {
 	struct err e = ERR_INIT;
 	bool test = false;
 	int rc;
 
-	*file = NULL;
-	rc = read_options(argc, argv, file, &test);
+	*command = (struct cp_command){.file = NULL};
+	rc = read_options(argc, argv, command, &test);
 
 	if (rc >= 0)
 		return rc;
-	if (conf_load(cp_config_keys, cp_config_key_count, config, *file, &e) < 0) {
+	if (conf_load(cp_config_keys, cp_config_key_count, config, command->file, &e) < 0) {
 		fprintf(stderr, "cardea-cp: %s\n", e.message);
 		return EXIT_CONFIG;
 	}

@@ -5,14 +5,19 @@
 #include "common/core/str.h"
 #include "control-plane/config.h"
 
-/* Reads -c FILE, -t, -V, -h and the configuration. Returns -1 to go on with *config and *file (as
- * given; NULL: none) filled in, else the exit code: 0 after -t, -V, -h; 2 after a message on stderr
- * about what is wrong. */
-int cp_options(int argc, char **argv, struct cp_config *config, const char **file);
+/* What the command line asked for; of argv. */
+struct cp_command {
+	const char *file;	/* -c; NULL: none */
+	const char *token_name; /* -A: make a token of this name and exit; NULL: run */
+};
+/* Reads -c FILE, -t, -A NAME, -V, -h and the configuration. Returns -1 to go on with *config and
+ * *command filled in, else the exit code: 0 after -t, -V, -h; 2 after a message on stderr about
+ * what is wrong. */
+int cp_options(int argc, char **argv, struct cp_config *config, struct cp_command *command);
 /* Reads the configuration again and takes over what can change while running: log_level. An error
  * is logged and changes nothing. */
 void cp_options_reload(const char *file);
-/* What cannot be told key by key: needed files, loopback rule. */
+/* What cannot be told key by key: needed files, rules over several keys. */
 int cp_config_check(const struct cp_config *c, struct err *e) must_check;
 /* The libpq connection string. */
 int cp_conninfo(const struct cp_config *c, struct buf *out, struct err *e) must_check;

@@ -86,9 +86,11 @@ static int load_identity(SSL_CTX *ctx, const struct tls_options *o, struct err *
 
 static int load_trust(SSL_CTX *ctx, const struct tls_options *o, struct err *e)
 {
+	bool required = o->server && !o->verify_optional;
+
 	if (!o->verify_peer)
 		return 0;
-	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | (o->server ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
+	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | (required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
 			   NULL);
 	if (!o->ca_file) {
 		if (SSL_CTX_set_default_verify_paths(ctx) != 1)

@@ -16,6 +16,8 @@ struct tls_options {
 				  system store */
 	bool verify_peer;      /* server: a client certificate is required; client: the server is
 				  verified */
+	bool verify_optional;  /* server, with verify_peer: a client may come without a certificate
+				*/
 	bool http2;	       /* server: ALPN offers h2 and http/1.1; client: asks for h2 */
 	bool tls13_only;
 };

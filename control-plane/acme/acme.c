@@ -294,7 +294,7 @@ static const char request_sql[] =
 	", false AS made FROM acme_orders o WHERE host = $1 AND directory = $2 AND state NOT IN "
 	"('valid', 'failed') AND NOT EXISTS (SELECT 1 FROM made)";
 
-static void ask_request(struct ask *q);
+static void ask_request(struct ask *q, const struct store_note *note);
 
 static void on_requested(const struct store_result *r, void *arg)
 {
@@ -309,7 +309,7 @@ static void on_requested(const struct store_result *r, void *arg)
 	}
 	/* Another transaction inserted the row after our snapshot: now it is visible. */
 	if (json_array_size(r->rows) == 0 && ++q->tries < REQUEST_TRIES && !a->closing) {
-		ask_request(q);
+		ask_request(q, NULL);
 		return;
 	}
 	made = json_is_true(json_object_get(json_array_get(r->rows, 0), "made"));
@@ -325,15 +325,16 @@ static void on_requested(const struct store_result *r, void *arg)
 	json_decref(shown.rows);
 }
 
-static void ask_request(struct ask *q)
+static void ask_request(struct ask *q, const struct store_note *note)
 {
 	const char *params[] = {q->host, q->acme->conf.directory, q->key_type};
 
-	store_query(q->acme->store, request_sql, params, array_len(params), on_requested, q);
+	store_query_noted(q->acme->store, request_sql, params, array_len(params), note,
+			  on_requested, q);
 }
 
-void acme_request(struct acme *a, const char *host, const char *key_type, store_done done,
-		  void *arg)
+void acme_request(struct acme *a, const char *host, const char *key_type,
+		  const struct store_note *note, store_done done, void *arg)
 {
 	struct ask *q = ask_create(a, done, arg);
 	struct store_result r = {.fault = STORE_FAILED};
@@ -343,7 +344,7 @@ void acme_request(struct acme *a, const char *host, const char *key_type, store_
 	q->host = str_dup(str_from(host));
 	q->key_type = str_dup(str_from(key_type ? key_type : key_type_name(a->conf.key_type)));
 	if (q->host && q->key_type) {
-		ask_request(q);
+		ask_request(q, note);
 		return;
 	}
 	err_memory(&r.err, "ACME request");
@@ -411,7 +412,8 @@ static void on_retried(const struct store_result *r, void *arg)
 	on_shown(r, arg);
 }
 
-void acme_retry(struct acme *a, struct str id, store_done done, void *arg)
+void acme_retry(struct acme *a, struct str id, const struct store_note *note, store_done done,
+		void *arg)
 {
 	struct ask *q = ask_create(a, done, arg);
 	char text[UUID_TEXT_SIZE];
@@ -420,12 +422,12 @@ void acme_retry(struct acme *a, struct str id, store_done done, void *arg)
 	if (!q)
 		return;
 	id_param(text, id);
-	store_query(
+	store_query_noted(
 		a->store,
 		"UPDATE acme_orders o SET next_attempt = now(), updated_at = now() WHERE o.id = "
 		"nullif($1, '')::uuid AND o.state NOT IN ('valid', 'failed') "
 		"RETURNING " SHOW_COLUMNS,
-		params, array_len(params), on_retried, q);
+		params, array_len(params), note, on_retried, q);
 }
 
 static void on_renewed(const struct store_result *r, void *arg)
@@ -438,7 +440,7 @@ static void on_renewed(const struct store_result *r, void *arg)
 	q->total += n;
 	/* A full batch: there may be more. */
 	if (r->fault == STORE_OK && n == RENEW_BATCH && !a->closing) {
-		schedule_renew(a, q->force, on_renewed, q);
+		schedule_renew(a, q->force, NULL, on_renewed, q);
 		return;
 	}
 	all.affected = q->total;
@@ -447,12 +449,13 @@ static void on_renewed(const struct store_result *r, void *arg)
 	ask_end(q, &all);
 }
 
-void acme_renew(struct acme *a, bool force, store_done done, void *arg)
+void acme_renew(struct acme *a, bool force, const struct store_note *note, store_done done,
+		void *arg)
 {
 	struct ask *q = ask_create(a, done, arg);
 
 	if (!q)
 		return;
 	q->force = force;
-	schedule_renew(a, force, on_renewed, q);
+	schedule_renew(a, force, note, on_renewed, q);
 }

@@ -33,6 +33,7 @@ struct acme_conf {
 	double renew_fraction; /* acme_renew_fraction: renew when so much of the lifetime is left:
 				  0.333 */
 	uint64_t lease_ms;     /* 15,000 */
+	bool audit;	       /* audit_log: what the engine writes is noted */
 	struct metrics *metrics;
 };
 
@@ -48,11 +49,12 @@ void acme_close(struct acme *a, void (*closed)(void *arg), void *arg);
  * labels are ERR_INVALID with the reason. out has at least 254 bytes. */
 int acme_host(struct str host, char *out, struct err *e) must_check;
 
-/* Makes an order for a host that acme_host passed, or returns the live one that covers it.
+/* note, here and below: for the audit, copied; NULL: none.
+ * Makes an order for a host that acme_host passed, or returns the live one that covers it.
  * r->rows[0] is the order as acme_order_show shapes it; r->affected is 1 when it was made now.
  * key_type NULL: the configured one. */
-void acme_request(struct acme *a, const char *host, const char *key_type, store_done done,
-		  void *arg);
+void acme_request(struct acme *a, const char *host, const char *key_type,
+		  const struct store_note *note, store_done done, void *arg);
 /* Orders, newest first: of a host, or of a state, or all; size rows after `after` (id or STR_NONE).
  * Rows in shown shape. */
 void acme_orders(struct acme *a, struct str host, struct str state, unsigned size, struct str after,
@@ -60,8 +62,10 @@ void acme_orders(struct acme *a, struct str host, struct str state, unsigned siz
 /* One order by id with "missing_nodes" of its barrier while it is publishing. rows empty: none. */
 void acme_order(struct acme *a, struct str id, store_done done, void *arg);
 /* Fails the order's wait: next attempt now. rows empty: no live order with this id. */
-void acme_retry(struct acme *a, struct str id, store_done done, void *arg);
+void acme_retry(struct acme *a, struct str id, const struct store_note *note, store_done done,
+		void *arg);
 /* Renews now what is due, all valid orders when force. affected: how many. (PATCH /acme) */
-void acme_renew(struct acme *a, bool force, store_done done, void *arg);
+void acme_renew(struct acme *a, bool force, const struct store_note *note, store_done done,
+		void *arg);
 
 #endif

@@ -47,7 +47,8 @@ void schedule_kick(struct acme *a);
 /* Makes renewal orders for up to RENEW_BATCH valid ones that are due (all when force); done gets
  * the new orders as rows. */
 enum { RENEW_BATCH = 1000 };
-void schedule_renew(struct acme *a, bool force, store_done done, void *arg);
+void schedule_renew(struct acme *a, bool force, const struct store_note *note, store_done done,
+		    void *arg);
 
 /* steps.c: does what the order's state asks for. */
 void order_step(struct order *o);

@@ -205,6 +205,7 @@ static void commit(struct order *o, const struct placement *at)
 	if (challenge[0])
 		txn_delete(t, &entity_acme_challenges, str_from(challenge), false);
 	retire_others(t, o);
+	order_note(o, t, &entity_certificates, o->certificate_id);
 	order_sleep(o);
 	txn_commit(t, on_installed, o);
 }

@@ -272,6 +272,20 @@ void order_save_in(struct order *o, struct txn *t)
 	free(p.problem);
 }
 
+void order_note(const struct order *o, struct txn *t, const struct entity *e, const char *id)
+{
+	const struct store_note note = {
+		.actor = "acme",
+		.actor_kind = "engine",
+		.kind = e->name,
+		.entity = id,
+		.if_changed = true,
+	};
+
+	if (o->acme->conf.audit)
+		txn_note(t, &note);
+}
+
 bool order_saved(struct order *o, const struct store_result *r)
 {
 	if (r->fault == STORE_OK)

@@ -126,6 +126,9 @@ bool order_awoke(struct order *o);
 void order_save(struct order *o, void (*then)(struct order *o));
 /* The same as part of a transaction: STORE_LEASE when the lease is lost. */
 void order_save_in(struct order *o, struct txn *t);
+/* The audit's row of such a transaction, when it changes what data planes hold: the engine and what
+ * it wrote. */
+void order_note(const struct order *o, struct txn *t, const struct entity *e, const char *id);
 /* The end of such a transaction: false when the run was lost (already ended then). */
 bool order_saved(struct order *o, const struct store_result *r);
 

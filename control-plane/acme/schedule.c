@@ -193,13 +193,14 @@ static const char renew_sql[] =
 	"cleared AS (UPDATE acme_orders o SET renew_at = NULL FROM due WHERE o.id = due.id) "
 	"SELECT id, host FROM made";
 
-void schedule_renew(struct acme *a, bool force, store_done done, void *arg)
+void schedule_renew(struct acme *a, bool force, const struct store_note *note, store_done done,
+		    void *arg)
 {
 	char limit[16];
 	const char *params[] = {a->conf.directory, force ? "true" : "false", limit};
 
 	snprintf(limit, sizeof(limit), "%d", RENEW_BATCH);
-	store_query(a->store, renew_sql, params, array_len(params), done, arg);
+	store_query_noted(a->store, renew_sql, params, array_len(params), note, done, arg);
 }
 
 static void on_renewed(const struct store_result *r, void *arg)
@@ -225,7 +226,7 @@ static void renew_due(struct acme *a)
 		return;
 	a->renewing = true;
 	acme_sleep(a);
-	schedule_renew(a, false, on_renewed, a);
+	schedule_renew(a, false, NULL, on_renewed, a);
 }
 
 /* --- old rows --- */

@@ -243,6 +243,7 @@ static void publish(struct order *o, const struct acme_authorization_doc *d)
 	order_move(o, ORDER_PUBLISHING);
 	order_save_in(o, t);
 	txn_insert(t, &entity_acme_challenges, row);
+	order_note(o, t, &entity_acme_challenges, o->challenge_id);
 	json_decref(row);
 	order_sleep(o);
 	txn_commit(t, on_published, o);

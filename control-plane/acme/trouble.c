@@ -63,6 +63,7 @@ static void save_trouble(struct order *o, enum problem_action action)
 	order_save_in(o, t);
 	if (action != PROBLEM_RETRY && challenge[0])
 		txn_delete(t, &entity_acme_challenges, str_from(challenge), false);
+	order_note(o, t, &entity_acme_challenges, challenge);
 	if (action == PROBLEM_FAIL)
 		try_renewal_tomorrow(o, t);
 	order_sleep(o);

@@ -11,8 +11,11 @@
 
 #include "common/core/clock.h"
 #include "common/core/codec.h"
+#include "control-plane/admin/audit.h"
 #include "control-plane/admin/fault.h"
 #include "control-plane/admin/handlers.h"
+
+static const char orders[] = "acme_orders";
 
 enum { WAIT_DEFAULT_S = 60, HOST_SIZE = 254, SIZE_DEFAULT = 100, SIZE_LIMIT = 1000 };
 /* A client that waits looks at its order so often; all of them together so often per second, so
@@ -152,6 +155,7 @@ void acme_api_create(struct admin_request *r)
 	uint64_t wait_s = admin_prefer_wait(r);
 	char name[HOST_SIZE];
 	enum key_type type;
+	struct store_note note;
 	struct err e = ERR_INIT;
 
 	if (!have_acme(r))
@@ -173,7 +177,8 @@ void acme_api_create(struct admin_request *r)
 	}
 	r->deadline_ns = clock_mono_ns() + (wait_s ? wait_s : WAIT_DEFAULT_S) * 1000000000ULL;
 	admin_suspend(r);
-	acme_request(r->ctx->acme, name, key_type, on_requested, r);
+	acme_request(r->ctx->acme, name, key_type, audit_note(r, &note, orders, name), on_requested,
+		     r);
 }
 
 static void on_renewed(const struct store_result *res, void *arg)
@@ -193,10 +198,13 @@ static void on_renewed(const struct store_result *res, void *arg)
 
 void acme_api_renew(struct admin_request *r)
 {
+	struct store_note note;
+
 	if (!have_acme(r))
 		return;
 	admin_suspend(r);
-	acme_renew(r->ctx->acme, json_is_true(json_object_get(r->input, "force")), on_renewed, r);
+	acme_renew(r->ctx->acme, json_is_true(json_object_get(r->input, "force")),
+		   audit_note(r, &note, orders, NULL), on_renewed, r);
 }
 
 static void on_orders(const struct store_result *res, void *arg)
@@ -267,8 +275,12 @@ void acme_api_order(struct admin_request *r)
 
 void acme_api_retry(struct admin_request *r)
 {
+	struct store_note note;
+	const char *id;
+
 	if (!order_id(r))
 		return;
+	id = arena_str(exchange_arena(r->x), r->segments[2]).ptr;
 	admin_suspend(r);
-	acme_retry(r->ctx->acme, r->segments[2], on_one, r);
+	acme_retry(r->ctx->acme, r->segments[2], audit_note(r, &note, orders, id), on_one, r);
 }

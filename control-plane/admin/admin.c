@@ -1,8 +1,12 @@
-/* The admin and status listeners, and a request's way from its head to a handler.
+/* A request's way from its head to a handler.
  *
- *   head ─▶ type (415, 400) ─▶ path (404) ─▶ method (405, OPTIONS) ─▶ body ─▶ decode (400) ─▶
- * handler ─▶ answer Failure paths: body too large: the session answers 413 · client gone:
- * admin_request_gone, running calls find out later.
+ *   head ─▶ who (401, 429) ─▶ type (415, 400) ─▶ path (404) ─▶ method (405) ─▶ role (403) ─▶ body
+ *        └▶ OPTIONS: needs nobody                                  ─▶ decode (400) ─▶ handler ─▶
+ * answer
+ *
+ * Until it is known who asks, no more of the body is taken than one window of it.
+ * Failure paths: body too large: the session answers 413 · client gone: admin_request_gone, running
+ * calls find out later.
  */
 #include "control-plane/admin/admin.h"
 
@@ -11,27 +15,17 @@
 #include <unistd.h>
 
 #include "common/core/log.h"
-#include "common/net/listener.h"
-#include "common/net/tls.h"
+#include "control-plane/admin/audit.h"
 #include "control-plane/admin/decode.h"
 #include "control-plane/admin/fault.h"
+#include "control-plane/admin/ports.h"
 #include "control-plane/admin/request.h"
 #include "control-plane/admin/router.h"
 
-struct port {
-	struct admin *admin;
-	struct listener *listener;
-	struct http_server *server; /* admin or status */
-	bool ssl;
-};
-
 struct admin {
 	struct admin_context ctx;
-	struct http_server server;
-	struct http_server status_server;
-	struct port ports[2 * LISTEN_ENTRIES_MAX];
-	size_t port_count;
-	SSL_CTX *tls;
+	struct ports ports;
+	struct audit_keeper keeper;
 	struct metric_series *rejected;
 	unsigned closing_left;
 	void (*closed)(void *arg);
@@ -94,55 +88,92 @@ static void reply_options(struct admin_request *r, const struct route *route)
 		admin_reply_text(r, 204, STR_NONE, STR(""), &extra);
 }
 
-/* Kong's order of checks: content type, path, method (kong-admin-api.md 1.2). Answers by itself
- * unless it returns true. */
-static bool admit(struct admin_request *r, const struct http_request *q)
+static void reply_type(struct admin_request *r, enum decode_verdict type)
 {
-	enum decode_verdict type = has_body_method(q->method) ? decode_type(q) : DECODE_OK;
-	const struct route *route = NULL;
-
-	if (type == DECODE_UNSUPPORTED) {
+	if (type == DECODE_UNSUPPORTED)
 		admin_reply_empty(r, 415);
-		return false;
-	}
-	if (type == DECODE_DUPLICATE_TYPE) {
+	else
 		admin_reply_text(r, 400, STR("text/plain"),
 				 STR("Multiple Content-Type headers not allowed"), NULL);
-		return false;
-	}
-	switch (router_find(r, q, exchange_arena(r->x), &route)) {
-	case ROUTER_FOUND:
-		return true;
-	case ROUTER_OPTIONS:
-		reply_options(r, route);
-		return false;
-	case ROUTER_NO_METHOD:
-		admin_reply_message(r, 405, "Method not allowed");
-		return false;
-	case ROUTER_NO_PATH:
-		break;
-	}
-	admin_reply_message(r, 404, "Not found");
-	return false;
 }
 
-static void on_head(struct exchange *x, void *arg)
+static void reply_route(struct admin_request *r, enum router_verdict found,
+			const struct route *route)
 {
-	struct admin *a = arg;
-	const struct http_request *q = exchange_request(x);
+	if (found == ROUTER_OPTIONS)
+		reply_options(r, route);
+	else if (found == ROUTER_NO_METHOD)
+		admin_reply_message(r, 405, "Method not allowed");
+	else
+		admin_reply_message(r, 404, "Not found");
+}
+
+/* Kong's order of checks: content type, path, method (kong-admin-api.md 1.2). Answers by itself
+ * unless it returns true. */
+static bool admit(struct admin_request *r)
+{
+	const struct http_request *q = exchange_request(r->x);
+	enum decode_verdict type = has_body_method(q->method) ? decode_type(q) : DECODE_OK;
+	const struct route *route = NULL;
+	enum router_verdict found;
+
+	if (type != DECODE_OK) {
+		reply_type(r, type);
+		return false;
+	}
+	found = router_find(r, q, exchange_arena(r->x), &route);
+	if (found != ROUTER_FOUND) {
+		reply_route(r, found, route);
+		return false;
+	}
+	if (r->open)
+		return true;
+	return access_allowed(r, route->pattern);
+}
+
+/* From here on the body flows. */
+static void release_body(struct admin_request *r)
+{
+	size_t held = r->held;
+
+	r->released = true;
+	r->held = 0;
+	exchange_consumed(r->x, held);
+}
+
+/* It is known who asks. */
+static void identified(struct admin_request *r)
+{
+	release_body(r);
+	r->admitted = admit(r);
+	if (r->admitted && r->complete)
+		run(r);
+}
+
+static struct admin_request *begin(struct exchange *x, struct admin *a)
+{
 	struct admin_request *r = admin_request_create(&a->ctx, x);
 
 	if (!r) {
 		exchange_abort(x, NULL);
-		return;
+		return NULL;
 	}
 	exchange_set_user(x, r);
-	if (!admit(r, q)) {
-		r->handler = NULL;
+	r->complete = !exchange_request(x)->has_body;
+	return r;
+}
+
+static void on_head(struct exchange *x, void *arg)
+{
+	struct admin_request *r = begin(x, arg);
+
+	if (!r)
 		return;
-	}
-	if (!q->has_body)
-		run(r);
+	/* Browsers ask before they send credentials; what is answered is the same for everybody. */
+	if (str_eq(exchange_request(x)->method, STR("OPTIONS")))
+		identified(r);
+	else
+		access_identify(r, identified);
 }
 
 static void on_body(struct exchange *x, struct str bytes, bool last, void *arg)
@@ -151,14 +182,22 @@ static void on_body(struct exchange *x, struct str bytes, bool last, void *arg)
 	struct err e = ERR_INIT;
 
 	(void)arg;
-	if (!r || !r->handler)
+	if (!r)
+		return;
+	if (r->released)
+		exchange_consumed(x, bytes.len);
+	else
+		r->held += bytes.len;
+	r->complete = last;
+	if (r->released && !r->admitted)
 		return;
 	if (buf_add_str(&r->body, bytes, &e) < 0) {
-		r->handler = NULL;
+		r->admitted = false;
+		r->released = true;
 		admin_reply_message(r, 413, "Payload too large");
 		return;
 	}
-	if (last)
+	if (last && r->admitted)
 		run(r);
 }
 
@@ -178,20 +217,38 @@ static const struct http_handler handler = {
 	.on_end = on_end,
 };
 
-/* The status listener shows what is needed from outside and nothing else. */
-static void on_status_head(struct exchange *x, void *arg)
+static bool is_shown(struct str path)
 {
 	static const struct str shown[] = {{"/status", 7}, {"/status/ready", 13}, {"/metrics", 8}};
-	struct str path = exchange_request(x)->path;
 
-	for (size_t i = 0; i < array_len(shown); i++) {
-		if (str_eq(path, shown[i])) {
-			on_head(x, arg);
-			return;
-		}
+	for (size_t i = 0; i < array_len(shown); i++)
+		if (str_eq(path, shown[i]))
+			return true;
+	return false;
+}
+
+/* The status listener asks nobody who he is, so it shows what is needed from outside and nothing
+ * else; where it matters who writes, nobody writes here. */
+static void on_status_head(struct exchange *x, void *arg)
+{
+	struct admin *a = arg;
+	const struct http_request *q = exchange_request(x);
+	struct str type = STR("application/json; charset=utf-8");
+	struct admin_request *r;
+
+	if (!is_shown(q->path)) {
+		exchange_reply(x, 404, type, STR("{\"message\":\"Not found\"}"), NULL);
+		return;
 	}
-	exchange_reply(x, 404, STR("application/json; charset=utf-8"),
-		       STR("{\"message\":\"Not found\"}"), NULL);
+	if (a->ctx.access.required && has_body_method(q->method)) {
+		exchange_reply(x, 405, type, STR("{\"message\":\"Method not allowed\"}"), NULL);
+		return;
+	}
+	r = begin(x, a);
+	if (!r)
+		return;
+	r->open = true;
+	identified(r);
 }
 
 static const struct http_handler status_handler = {
@@ -199,6 +256,9 @@ static const struct http_handler status_handler = {
 	.on_body = on_body,
 	.on_end = on_end,
 };
+
+static const struct port_kind admin_kind = {"admin_listen", "admin", &handler, true};
+static const struct port_kind status_kind = {"status_listen", "status", &status_handler, false};
 
 static void on_rejected(const char *reason, void *arg)
 {
@@ -209,75 +269,6 @@ static void on_rejected(const char *reason, void *arg)
 	log_info("admin request refused", log_str("reason", reason));
 }
 
-static int on_accept(struct listener *l, struct conn_options *o, void *arg)
-{
-	struct port *p = arg;
-
-	(void)l;
-	if (p->admin->closing_left > 0 || http_server_accept(p->server, o, NULL) < 0)
-		return -1;
-	o->tls = p->ssl ? p->admin->tls : NULL;
-	return 0;
-}
-
-static int open_port(struct admin *a, const struct listen_entry *entry, struct http_server *server,
-		     struct err *e)
-{
-	struct port *p = &a->ports[a->port_count];
-	struct listener_options o = {.entry = *entry, .on_accept = on_accept, .arg = p};
-	char text[ADDR_TEXT_SIZE];
-
-	*p = (struct port){.admin = a, .server = server, .ssl = entry->ssl};
-	if (entry->ssl && !a->tls)
-		return err_set(e, ERR_INVALID,
-			       "a listener with ssl needs admin_ssl_cert and admin_ssl_cert_key");
-	if (listener_start(&p->listener, a->ctx.loop, &o, e) < 0)
-		return -1;
-	a->port_count++;
-	addr_text(listener_addr(p->listener), text, sizeof(text));
-	log_notice("listening", log_str("what", server == &a->server ? "admin" : "status"),
-		   log_str("address", text), log_str("tls", entry->ssl ? "on" : "off"));
-	return 0;
-}
-
-static int open_ports(struct admin *a, struct err *e)
-{
-	const struct admin_conf *c = &a->ctx.conf;
-
-	for (size_t i = 0; i < c->listen.count; i++)
-		if (open_port(a, &c->listen.entries[i], &a->server, e) < 0)
-			return err_prefix(e, "admin_listen");
-	for (size_t i = 0; i < c->status_listen.count; i++)
-		if (open_port(a, &c->status_listen.entries[i], &a->status_server, e) < 0)
-			return err_prefix(e, "status_listen");
-	return 0;
-}
-
-static int load_tls(struct admin *a, struct err *e)
-{
-	const struct tls_options o = {
-		.server = true,
-		.cert_file = a->ctx.conf.cert_file,
-		.key_file = a->ctx.conf.key_file,
-		.http2 = true,
-	};
-
-	if (!o.cert_file)
-		return 0;
-	return tls_context(&a->tls, &o, e);
-}
-
-static void setup_server(struct http_server *s, const struct http_handler *h, struct admin *a)
-{
-	http_server_init(s, h, a);
-	s->limits.body = a->ctx.conf.body_max;
-	s->max_connections = a->ctx.conf.max_connections;
-	s->server_header = "cardea/" CARDEA_VERSION;
-	s->http2 = true;
-	s->error_body = error_body;
-	s->on_rejected = on_rejected;
-}
-
 static void count_rejected(struct admin *a)
 {
 	struct metric_family *f =
@@ -285,6 +276,38 @@ static void count_rejected(struct admin *a)
 			       "Requests refused before they reached a handler.", NULL, NULL, 0);
 
 	a->rejected = f ? metrics_series(f, NULL) : NULL;
+}
+
+static void setup_ports(struct admin *a)
+{
+	const struct admin_conf *c = &a->ctx.conf;
+	const struct ports_conf p = {
+		.cert_file = c->cert_file,
+		.key_file = c->key_file,
+		.client_ca_file = c->client_ca_file,
+		.client_required = c->client_required,
+		.max_connections = c->max_connections,
+		.body_max = c->body_max,
+		.error_body = error_body,
+		.on_rejected = on_rejected,
+		.arg = a,
+	};
+
+	ports_init(&a->ports, a->ctx.loop, &p);
+}
+
+static int setup_access(struct admin *a, struct err *e)
+{
+	const struct admin_conf *c = &a->ctx.conf;
+	const struct access_conf conf = {
+		.required = c->auth_required,
+		.origins = c->origins,
+		.client_roles = c->client_roles,
+		.failures_max = c->auth_failures_max,
+		.metrics = c->metrics,
+	};
+
+	return access_init(&a->ctx.access, &conf, e);
 }
 
 int admin_start(struct admin **out, struct loop *l, struct store *s, struct fleet *f,
@@ -297,19 +320,27 @@ int admin_start(struct admin **out, struct loop *l, struct store *s, struct flee
 	a->ctx = (struct admin_context){.loop = l, .store = s, .fleet = f, .acme = ac, .conf = *c};
 	if (gethostname(a->ctx.hostname, sizeof(a->ctx.hostname) - 1) < 0)
 		a->ctx.hostname[0] = '\0';
-	setup_server(&a->server, &handler, a);
-	setup_server(&a->status_server, &status_handler, a);
+	setup_ports(a);
 	count_rejected(a);
+	audit_keeper_init(&a->keeper, l, s, &c->audit);
 	*out = a;
-	if (load_tls(a, e) < 0 || open_ports(a, e) < 0)
+	if (setup_access(a, e) < 0 || ports_open(&a->ports, &c->listen, &admin_kind, e) < 0)
 		return -1;
-	return 0;
+	return ports_open(&a->ports, &c->status_listen, &status_kind, e);
+}
+
+void admin_reload(struct admin *a)
+{
+	struct err e = ERR_INIT;
+
+	if (ports_reload(&a->ports, &e) < 0)
+		log_error("certificates of the admin API were not read again", log_err(&e));
 }
 
 void admin_drain(struct admin *a)
 {
 	a->ctx.draining = true;
-	http_server_drain(&a->server);
+	ports_drain(&a->ports, &admin_kind);
 }
 
 static void part_closed(void *arg)
@@ -318,7 +349,7 @@ static void part_closed(void *arg)
 
 	if (--a->closing_left > 0)
 		return;
-	SSL_CTX_free(a->tls);
+	access_deinit(&a->ctx.access);
 	if (a->closed)
 		a->closed(a->closed_arg);
 	free(a);
@@ -328,10 +359,7 @@ void admin_close(struct admin *a, void (*closed)(void *arg), void *arg)
 {
 	a->closed = closed;
 	a->closed_arg = arg;
-	a->closing_left = (unsigned)a->port_count + 1;
-	a->closing_left += http_server_close(&a->server, part_closed, a);
-	a->closing_left += http_server_close(&a->status_server, part_closed, a);
-	for (size_t i = 0; i < a->port_count; i++)
-		listener_close(a->ports[i].listener, part_closed, a);
-	part_closed(a);
+	a->closing_left = 2;
+	ports_close(&a->ports, part_closed, a);
+	audit_keeper_close(&a->keeper, part_closed, a);
 }

@@ -31,7 +31,7 @@ bool crud_key_ok(struct admin_request *r, const struct entity *t, struct str key
 void crud_resolve(struct admin_request *r, bool with_row, admin_handler next);
 /* Name of the field of r->entity that refers to r->parent. */
 const char *crud_parent_field(const struct admin_request *r);
-/* Shown form, new reference. */
-json_t *crud_show(const struct entity *t, const json_t *row);
+/* What r's sender may see of a row of r->entity; new reference. */
+json_t *crud_show(const struct admin_request *r, const json_t *row);
 
 #endif

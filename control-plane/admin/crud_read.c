@@ -11,9 +11,9 @@
 
 enum { TAGS_MAX = 5 };
 
-json_t *crud_show(const struct entity *t, const json_t *row)
+json_t *crud_show(const struct admin_request *r, const json_t *row)
 {
-	return entity_show(t, row, true);
+	return entity_show(r->entity, row, r->who.keys);
 }
 
 const char *crud_parent_field(const struct admin_request *r)
@@ -241,7 +241,7 @@ static void got(struct admin_request *r)
 	if (!r->old || !belongs(r))
 		reply_missing(r);
 	else
-		admin_reply(r, 200, crud_show(r->entity, r->old));
+		admin_reply(r, 200, crud_show(r, r->old));
 }
 
 void crud_get(struct admin_request *r)
@@ -316,7 +316,7 @@ static void on_page(const struct store_result *res, void *arg)
 				      !r->parent);
 			break;
 		}
-		json_array_append_new(data, crud_show(r->entity, row));
+		json_array_append_new(data, crud_show(r, row));
 	}
 	if (r->finish_page)
 		r->finish_page(r, page);

@@ -7,6 +7,7 @@
 
 #include "common/core/clock.h"
 #include "common/core/codec.h"
+#include "control-plane/admin/audit.h"
 #include "control-plane/admin/certificate_snis.h"
 #include "control-plane/admin/fault.h"
 #include "control-plane/admin/plugin_scope.h"
@@ -49,7 +50,7 @@ static void reply_row(struct admin_request *r, unsigned status, uint64_t revisio
 {
 	if (is_certificates(r))
 		sort_names(r->row);
-	admin_reply_write(r, status, crud_show(r->entity, r->row), revision);
+	admin_reply_write(r, status, crud_show(r, r->row), revision);
 }
 
 /* The path's parent goes over what the body says. */
@@ -133,17 +134,9 @@ static void commit(struct admin_request *r, struct txn *t, store_done done)
 		fault_internal(r);
 		return;
 	}
+	audit_entity(r, t, r->entity, r->old, r->row);
 	admin_suspend(r);
 	txn_commit(t, done, r);
-}
-
-static struct txn *begin(struct admin_request *r)
-{
-	struct txn *t = txn_create(r->ctx->store, NULL);
-
-	if (!t)
-		fault_internal(r);
-	return t;
 }
 
 /* --- POST --- */
@@ -162,7 +155,7 @@ static void on_inserted(const struct store_result *res, void *arg)
 
 static void insert(struct admin_request *r)
 {
-	struct txn *t = begin(r);
+	struct txn *t = audit_begin(r);
 
 	if (!t)
 		return;
@@ -208,7 +201,7 @@ static void on_updated(const struct store_result *res, void *arg)
 
 static void update(struct admin_request *r)
 {
-	struct txn *t = begin(r);
+	struct txn *t = audit_begin(r);
 
 	if (!t)
 		return;
@@ -281,7 +274,7 @@ static void on_put(const struct store_result *res, void *arg)
 
 static void replace(struct admin_request *r)
 {
-	struct txn *t = begin(r);
+	struct txn *t = audit_begin(r);
 
 	if (!t)
 		return;
@@ -386,10 +379,11 @@ static void del(struct admin_request *r)
 		admin_reply_empty(r, 204);
 		return;
 	}
-	t = begin(r);
+	t = audit_begin(r);
 	if (!t)
 		return;
 	txn_delete(t, r->entity, str_from(json_string_value(json_object_get(r->old, "id"))), false);
+	audit_entity(r, t, r->entity, r->old, NULL);
 	admin_suspend(r);
 	txn_commit(t, on_deleted, r);
 }

@@ -28,6 +28,15 @@ void schemas_enabled_plugins(struct admin_request *r);
 void upstream_targets_all(struct admin_request *r);
 void upstream_health(struct admin_request *r);
 
+/* tokens.c */
+void tokens_list(struct admin_request *r);
+void tokens_create(struct admin_request *r);
+void tokens_get(struct admin_request *r);
+void tokens_revoke(struct admin_request *r);
+
+/* audit_list.c: newest first, in pages */
+void audit_list(struct admin_request *r);
+
 /* clustering.c (3.6) */
 void clustering_data_planes(struct admin_request *r);
 void clustering_status(struct admin_request *r);

@@ -50,7 +50,10 @@ static bool is_key(const json_t *array, size_t n)
 	return uuid_is(str_from(json_string_value(json_array_get(array, n - 1))));
 }
 
-bool page_offset(struct admin_request *r, size_t n, json_t **out)
+/* The array in the query's offset, new reference; NULL without one. Answers 400 unless it returns
+ * true. */
+static bool read_offset(struct admin_request *r, bool (*is_right)(const json_t *array, size_t n),
+			size_t n, json_t **out)
 {
 	struct str text = admin_query(r, "offset");
 	struct buf raw = BUF_INIT;
@@ -64,7 +67,7 @@ bool page_offset(struct admin_request *r, size_t n, json_t **out)
 		why = "bad base64 encoding";
 	else
 		array = json_loadb(raw.data ? raw.data : "", raw.len, 0, NULL);
-	if (!why && !is_key(array, n))
+	if (!why && !is_right(array, n))
 		why = "bad json encoding";
 	buf_deinit(&raw);
 	if (!why) {
@@ -77,10 +80,35 @@ bool page_offset(struct admin_request *r, size_t n, json_t **out)
 	return false;
 }
 
+bool page_offset(struct admin_request *r, size_t n, json_t **out)
+{
+	return read_offset(r, is_key, n, out);
+}
+
+static bool is_number(const json_t *array, size_t n)
+{
+	return json_array_size(array) == n && json_integer_value(json_array_get(array, 0)) > 0;
+}
+
+bool page_offset_number(struct admin_request *r, uint64_t *out)
+{
+	json_t *array;
+
+	if (!read_offset(r, is_number, 1, &array))
+		return false;
+	*out = array ? (uint64_t)json_integer_value(json_array_get(array, 0)) : 0;
+	json_decref(array);
+	return true;
+}
+
 json_t *page_make(json_t *data)
 {
 	return json_pack("{s:o, s:n}", "data", data, "next");
 }
+
+/* What the path of the next page keeps of the query: the filters of every list, then the size. */
+static const char *const along[] = {"tags",   "actor", "kind",	"entity",
+				    "method", "since", "until", "size"};
 
 static int add_query(struct admin_request *r, struct buf *path, const char *name)
 {
@@ -120,10 +148,8 @@ void page_add_next(struct admin_request *r, json_t *page, json_t *key, bool with
 
 	if (rc == 0)
 		rc = buf_addf(&next, NULL, "%.*s?offset=%s", (int)path.len, path.ptr, text.data);
-	if (rc == 0 && with_query)
-		rc = add_query(r, &next, "tags");
-	if (rc == 0 && with_query)
-		rc = add_query(r, &next, "size");
+	for (size_t i = 0; rc == 0 && with_query && i < array_len(along); i++)
+		rc = add_query(r, &next, along[i]);
 	if (rc == 0) {
 		json_object_set_new(page, "next", json_string(next.data));
 		json_object_set_new(page, "offset", json_string(text.data));

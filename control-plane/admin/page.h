@@ -10,10 +10,13 @@ bool page_size(struct admin_request *r, unsigned *size) must_check;
 /* The array that an offset stands for: n texts, the last a UUID; new reference, NULL without an
  * offset. Answers 400 unless it returns true. */
 bool page_offset(struct admin_request *r, size_t n, json_t **out) must_check;
+/* The number that an offset stands for: of lists whose key is one; 0 without an offset. Answers 400
+ * unless it returns true. */
+bool page_offset_number(struct admin_request *r, uint64_t *out) must_check;
 /* {"data":data,"next":null}; data is taken over. */
 json_t *page_make(json_t *data);
 /* Adds `offset`, which stands for key (taken over), and `next`, the request's own path with it. The
- * query's size and tags go along when with_query. */
+ * query's size and filters go along when with_query. */
 void page_add_next(struct admin_request *r, json_t *page, json_t *key, bool with_query);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "common/core/clock.h"
 #include "common/core/log.h"
+#include "control-plane/admin/origin.h"
 
 enum { WAIT_MAX_S = 300 };
 
@@ -21,6 +22,8 @@ struct admin_request *admin_request_create(struct admin_context *ctx, struct exc
 	r->ctx = ctx;
 	r->x = x;
 	r->started_ns = clock_mono_ns();
+	r->peer = *conn_peer(exchange_conn(x));
+	addr_ip_text(&r->peer, r->address, sizeof(r->address));
 	buf_init(&r->body, ctx->conf.body_max + 1);
 	r->body.secret = true;
 	ctx->requests_total++;
@@ -87,14 +90,25 @@ static struct str number_text(struct admin_request *r, uint64_t n)
 	return arena_str(exchange_arena(r->x), str_from(text));
 }
 
-/* Origin of the request when it has one: no origin list exists yet (kong-admin-api.md 1.1). */
+static void add_origin(struct admin_request *r, struct http_fields *f)
+{
+	const struct access *a = &r->ctx->access;
+	struct str origin = http_fields_get(&exchange_request(r->x)->fields, STR("origin"));
+	struct str allowed = origin_allowed(a->origins, a->required, origin);
+
+	if (a->origins || a->required)
+		add(r, f, STR("vary"), STR("Origin"));
+	if (!allowed.ptr)
+		return;
+	add(r, f, STR("access-control-allow-origin"), allowed);
+	add(r, f, STR("access-control-allow-credentials"), STR("true"));
+}
+
 static void add_common(struct admin_request *r, struct http_fields *f)
 {
 	uint64_t ms = (clock_mono_ns() - r->started_ns) / 1000000U;
-	struct str origin = http_fields_get(&exchange_request(r->x)->fields, STR("origin"));
 
-	add(r, f, STR("access-control-allow-origin"), origin.ptr ? origin : STR("*"));
-	add(r, f, STR("access-control-allow-credentials"), STR("true"));
+	add_origin(r, f);
 	add(r, f, STR("x-kong-admin-latency"), number_text(r, ms));
 }
 

@@ -21,7 +21,15 @@ typedef void (*admin_handler)(struct admin_request *r);
 
 struct admin_request {
 	struct admin_context *ctx;
-	struct exchange *x;	     /* NULL: the client is gone */
+	struct exchange *x; /* NULL: the client is gone */
+	struct addr peer;
+	char address[ADDR_TEXT_SIZE]; /* of the client, without port */
+	struct identity who;
+	bool open;		     /* of the status listener: nobody is asked who he is */
+	bool admitted;		     /* private: goes on to its handler when its body is there */
+	bool complete;		     /* private: the body is there */
+	bool released;		     /* private: the body flows */
+	size_t held;		     /* private: bytes that hold the window until then */
 	const struct entity *entity; /* of the path: the last collection; NULL for special routes */
 	const struct entity *parent; /* /{parent}/{key}/{entity}; or NULL */
 	struct str segments[ADMIN_SEGMENTS_MAX]; /* decoded; without a leading "default" */

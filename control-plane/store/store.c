@@ -12,6 +12,7 @@
 #include "common/core/clock.h"
 #include "common/core/codec.h"
 #include "common/core/log.h"
+#include "control-plane/store/note.h"
 #include "control-plane/store/store_internal.h"
 
 enum {
@@ -84,8 +85,9 @@ static void call_take(struct call *c, const struct pg_result *r)
 
 static void on_call_result(struct pg_batch *b, size_t i, const struct pg_result *r)
 {
-	(void)i;
-	call_take(container_of(b, struct call, batch), r);
+	/* The second is an audit note. */
+	if (i == 0)
+		call_take(container_of(b, struct call, batch), r);
 }
 
 /* Which of a table's rules a plain statement broke: its author knows which statement that was. */
@@ -328,14 +330,32 @@ void store_list(struct store *s, const struct entity *t, const struct store_page
 	call_run(c, rc, &e);
 }
 
-void store_query(struct store *s, const char *sql, const char *const *params, size_t n,
-		 store_done done, void *arg)
+static int add_note(struct pg_batch *b, const struct store_note *note, struct err *e)
+{
+	const char *param = note_encode(note, &b->arena, e);
+
+	return param ? pg_batch_add(b, "SELECT cardea_note($1::jsonb, NULL)", &param, 1, e) : -1;
+}
+
+void store_query_noted(struct store *s, const char *sql, const char *const *params, size_t n,
+		       const struct store_note *note, store_done done, void *arg)
 {
 	struct call *c = call_create(s, NULL, done, arg);
 	struct err e = ERR_INIT;
+	int rc;
 
-	if (c)
-		call_run(c, pg_batch_add(&c->batch, sql, params, n, &e), &e);
+	if (!c)
+		return;
+	rc = pg_batch_add(&c->batch, sql, params, n, &e);
+	if (rc == 0 && note)
+		rc = add_note(&c->batch, note, &e);
+	call_run(c, rc, &e);
+}
+
+void store_query(struct store *s, const char *sql, const char *const *params, size_t n,
+		 store_done done, void *arg)
+{
+	store_query_noted(s, sql, params, n, NULL, done, arg);
 }
 
 int store_seal(struct store *s, struct str context, struct str plain, struct buf *out,

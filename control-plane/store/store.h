@@ -120,6 +120,19 @@ void txn_delete(struct txn *t, const struct entity *e, struct str id, bool must_
  * rows end the transaction with `fault` (STORE_LEASE or STORE_NOT_FOUND). */
 void txn_exec(struct txn *t, const char *sql, const char *const *params, size_t n,
 	      uint64_t min_rows, enum store_fault fault);
+/* What the audit table says of a write; everything is copied. */
+struct store_note {
+	const char *actor;	/* token's name, certificate's subject, "anonymous", "acme" */
+	const char *actor_kind; /* "token", "certificate", "anonymous", "engine" */
+	const char *address, *method, *path; /* of the request; NULL: none */
+	const char *kind, *entity;	     /* what it is about: collection and id; NULL: none */
+	const json_t *fields;		     /* names of changed fields; NULL: none */
+	bool if_changed; /* only when the transaction makes a revision: for upkeep that runs often
+			  */
+};
+/* Stored with the transaction's revision, in the transaction. The last one counts. A store in
+ * memory keeps none. */
+void txn_note(struct txn *t, const struct store_note *n);
 /* Runs it; frees the txn after done. A commit whose answer was lost is looked up by its operation
  * id before done is called. */
 void txn_commit(struct txn *t, store_done done, void *arg);
@@ -131,6 +144,9 @@ void txn_free(struct txn *t);
  * accounts and orders. */
 void store_query(struct store *s, const char *sql, const char *const *params, size_t n,
 		 store_done done, void *arg);
+/* The same with an audit row in the statement's transaction; note NULL: without. */
+void store_query_noted(struct store *s, const char *sql, const char *const *params, size_t n,
+		       const struct store_note *note, store_done done, void *arg);
 /* Secrets of such tables: sealed bytes as text parameter ("\\x..." hex) and back. context:
  * "acme_orders.key:" + id. */
 int store_seal(struct store *s, struct str context, struct str plain, struct buf *out,

@@ -12,6 +12,7 @@
 #include "common/core/clock.h"
 #include "common/core/codec.h"
 #include "common/core/log.h"
+#include "control-plane/store/note.h"
 #include "control-plane/store/store_internal.h"
 
 enum { RETRIES_MAX = 5 };
@@ -30,7 +31,8 @@ struct txn {
 	char operation[UUID_TEXT_SIZE];
 	struct about *about;
 	size_t about_cap;
-	struct err err; /* the first while statements were added */
+	const char *note; /* in the batch's arena; NULL: none */
+	struct err err;	  /* the first while statements were added */
 	uint64_t revision;
 	bool settled;	/* the settle batch answered */
 	bool committed; /* ... that it was committed */
@@ -167,6 +169,12 @@ void txn_delete(struct txn *t, const struct entity *e, struct str id, bool must_
 	}
 	(void)add(t, must_exist ? q->delete_must.data : q->delete_any.data, &param, 1,
 		  (struct about){e, row, STORE_OK});
+}
+
+void txn_note(struct txn *t, const struct store_note *n)
+{
+	if (t->err.kind == ERR_NONE)
+		t->note = note_encode(n, &t->batch.arena, &t->err);
 }
 
 static bool contains_word(const char *sql, const char *word)
@@ -451,9 +459,19 @@ static void on_batch_end(struct pg_batch *b, const struct pg_failure *f)
 	}
 }
 
+static void add_revision(struct txn *t)
+{
+	const char *params[] = {t->operation, t->note};
+
+	(void)add(t,
+		  t->note ? "SELECT cardea_take_revision_noted($1::uuid, $2::jsonb), (SELECT "
+			    "revision FROM cluster)"
+			  : "SELECT cardea_take_revision($1::uuid), (SELECT revision FROM cluster)",
+		  params, t->note ? 2 : 1, (struct about){NULL, NULL, STORE_OK});
+}
+
 void txn_commit(struct txn *t, store_done done, void *arg)
 {
-	const char *param = t->operation;
 
 	t->done = done;
 	t->arg = arg;
@@ -461,9 +479,7 @@ void txn_commit(struct txn *t, store_done done, void *arg)
 	t->batch.on_end = on_batch_end;
 	/* A transaction that could not be put together runs as an empty batch: answered later. */
 	if (t->err.kind == ERR_NONE)
-		(void)add(t,
-			  "SELECT cardea_take_revision($1::uuid), (SELECT revision FROM cluster)",
-			  &param, 1, (struct about){NULL, NULL, STORE_OK});
+		add_revision(t);
 	if (t->err.kind != ERR_NONE)
 		t->batch.count = 0;
 	pool_run(t->store->pool, &t->batch);

@@ -151,3 +151,17 @@ def test_authority_down_keeps_the_order(acme_cluster, pebble):
     c.cp.post(f"/acme/orders/{order}/retry")
     # A new Pebble knows no accounts: the engine registers again by itself.
     wait_until(lambda: c.cp.get(f"/acme/orders/{order}").json()["state"] == "valid", 60, "order valid with a new authority")
+
+
+def test_issuance_is_in_the_audit(acme_cluster):
+    """Who asked for it, then what the engine wrote, each with its revision."""
+    cp = acme_cluster.cp
+    r = cp.issue("audited.example.com")
+    assert r.status_code == 201, r.text
+    order = r.json()["order"]
+    asked = cp.get("/audit?kind=acme_orders&entity=audited.example.com").json()["data"]
+    assert [(a["method"], a["path"], a["actor"]) for a in asked] == [("POST", "/acme", "anonymous")]
+    stored = cp.get(f"/audit?entity={order['certificate']['id']}").json()["data"]
+    assert [(a["actor"], a["actor_kind"], a["kind"], a["revision"]) for a in stored] == [("acme", "engine", "certificates", order["revision"])]
+    challenges = [a for a in cp.get("/audit?kind=acme_challenges").json()["data"] if a["id"] > asked[0]["id"]]
+    assert len(challenges) == 1 and 0 < challenges[0]["revision"] < order["revision"]

@@ -21,6 +21,8 @@ static struct cp_config good(void)
 	c.cluster_cert = cert;
 	c.cluster_cert_key = key;
 	c.cluster_ca_cert = ca;
+	c.admin_ssl_cert = cert;
+	c.admin_ssl_cert_key = key;
 	assert_int_equal(listen_parse(&c.admin_listen, STR("127.0.0.1:8001, [::1]:8444 ssl"), &e),
 			 0);
 	return c;
@@ -67,13 +69,102 @@ static void test_pairs_and_addresses(void **state)
 	struct err e = ERR_INIT;
 
 	(void)state;
-	c.admin_ssl_cert = file;
+	c.admin_ssl_cert_key = NULL;
 	refuse(&c, "admin_ssl_cert_key");
+	c.admin_ssl_cert = NULL;
+	c.admin_ssl_cert_key = file;
+	refuse(&c, "admin_ssl_cert and admin_ssl_cert_key go together");
 	c = good();
 	assert_int_equal(listen_parse(&c.admin_listen, STR("127.0.0.1:1, 0.0.0.0:8001"), &e), 0);
 	refuse(&c, "0.0.0.0:8001");
 	c.admin_allow_remote = true;
 	assert_int_equal(cp_config_check(&c, &e), 0);
+}
+
+/* Who may listen beyond loopback. */
+static void test_remote(void **state)
+{
+	static const struct {
+		const char *listen;
+		int auth;
+		bool allow, fine;
+	} rows[] = {
+		{"127.0.0.1:1", ADMIN_AUTH_OFF, false, true},
+		{"127.0.0.1:1 ssl", ADMIN_AUTH_OFF, false, true},
+		{"0.0.0.0:1", ADMIN_AUTH_OFF, false, false},
+		{"0.0.0.0:1 ssl", ADMIN_AUTH_OFF, false, false},
+		{"0.0.0.0:1", ADMIN_AUTH_REQUIRED, false, false},
+		{"0.0.0.0:1 ssl", ADMIN_AUTH_REQUIRED, false, true},
+		{"[::]:1 ssl http2", ADMIN_AUTH_REQUIRED, false, true},
+		{"0.0.0.0:1 ssl, 192.0.2.1:2", ADMIN_AUTH_REQUIRED, false, false},
+		{"127.0.0.1:1, 0.0.0.0:2 ssl", ADMIN_AUTH_REQUIRED, false, true},
+		{"0.0.0.0:1", ADMIN_AUTH_OFF, true, true},
+		{"off", ADMIN_AUTH_OFF, false, true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < array_len(rows); i++) {
+		struct cp_config c = good();
+		struct err e = ERR_INIT;
+
+		assert_int_equal(listen_parse(&c.admin_listen, str_from(rows[i].listen), &e), 0);
+		c.admin_auth = rows[i].auth;
+		c.admin_allow_remote = rows[i].allow;
+		if (cp_config_check(&c, &e) != (rows[i].fine ? 0 : -1))
+			fail_msg("%s: %s", rows[i].listen, e.message);
+		if (!rows[i].fine)
+			refuse(&c, "is not a loopback address: give it ssl and set admin_auth = "
+				   "required, or set admin_allow_remote = on on a private network");
+	}
+}
+
+static void test_clients(void **state)
+{
+	static char roles[] = "admin:cn=a", wrong[] = "admin", file[] = "/f";
+	struct cp_config c = good();
+	struct err e = ERR_INIT;
+
+	(void)state;
+	c.admin_client_roles = roles;
+	refuse(&c, "admin_client_roles is set, so admin_client_ca_cert: must be set");
+	c.admin_client_ca_cert = file;
+	assert_int_equal(cp_config_check(&c, &e), 0);
+	c.admin_client_roles = wrong;
+	refuse(&c, "admin_client_roles: \"admin\": expected ROLE:NAME");
+	c = good();
+	c.admin_client_verify = ADMIN_CLIENT_REQUIRED;
+	refuse(&c, "admin_client_verify is required, so admin_client_ca_cert: must be set");
+	c = good();
+	c.admin_client_ca_cert = file;
+	assert_int_equal(listen_parse(&c.admin_listen, STR("127.0.0.1:1"), &e), 0);
+	refuse(&c, "admin_client_ca_cert: no address of admin_listen has ssl");
+}
+
+static void test_certificates_for_ssl(void **state)
+{
+	static const struct {
+		const char *admin, *status, *want;
+	} rows[] = {
+		{"127.0.0.1:1", "127.0.0.1:2", NULL},
+		{"127.0.0.1:1, 127.0.0.1:3 ssl", "127.0.0.1:2",
+		 "admin_listen: an address with ssl needs admin_ssl_cert and admin_ssl_cert_key"},
+		{"127.0.0.1:1", "127.0.0.1:2 ssl",
+		 "status_listen: an address with ssl needs admin_ssl_cert and admin_ssl_cert_key"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < array_len(rows); i++) {
+		struct cp_config c = good();
+		struct err e = ERR_INIT;
+
+		c.admin_ssl_cert = c.admin_ssl_cert_key = NULL;
+		assert_int_equal(listen_parse(&c.admin_listen, str_from(rows[i].admin), &e), 0);
+		assert_int_equal(listen_parse(&c.status_listen, str_from(rows[i].status), &e), 0);
+		if (rows[i].want)
+			refuse(&c, rows[i].want);
+		else
+			assert_int_equal(cp_config_check(&c, &e), 0);
+	}
 }
 
 static void test_conninfo(void **state)
@@ -104,6 +195,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_needed),
 		cmocka_unit_test(test_pairs_and_addresses),
+		cmocka_unit_test(test_remote),
+		cmocka_unit_test(test_clients),
+		cmocka_unit_test(test_certificates_for_ssl),
 		cmocka_unit_test(test_conninfo),
 	};
 
