@@ -30,7 +30,7 @@ LDFLAGS_ALL := -pie -Wl,-z,relro,-z,now $(SANFLAGS) $(LDFLAGS)
 OOM := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 LIBS_COMMON := -luv -lssl -lcrypto -lnghttp2 -ljansson -lprotobuf-c -lpthread -lm
 LIBS_CP := -lpq -lcurl -lpcre2-8 -lyaml $(LIBS_COMMON)
-LIBS_DP := -lurcu-qsbr -lurcu-cds -lurcu-common $(LIBS_COMMON)
+LIBS_DP := -lurcu-qsbr -lurcu-cds -lurcu-common -lpcre2-8 $(LIBS_COMMON)
 
 obj = $(patsubst %.c,$(O)/obj/%.o,$(1))
 COMMON_SRC := $(wildcard common/*/*.c)

@@ -189,6 +189,7 @@ static const char *const culprit_names[] = {
 	[TABLES_SNI] = "snis",
 	[TABLES_CHALLENGE] = "acme_challenges",
 	[TABLES_TICKET] = "ticket_secrets",
+	[TABLES_ROUTE] = "routes",
 };
 
 static int check_revision(const struct apply *a, struct str epoch, uint64_t revision, struct err *e)

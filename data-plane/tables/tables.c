@@ -29,8 +29,12 @@ int tables_create(struct tables **out, struct err *e)
 		goto no_challenges;
 	if (tickets_init(&t->tickets, e) != 0)
 		goto no_tickets;
+	if (routes_init(&t->routes, e) != 0)
+		goto no_routes;
 	*out = t;
 	return 0;
+no_routes:
+	tickets_deinit(&t->tickets);
 no_tickets:
 	challenges_deinit(&t->challenges);
 no_challenges:
@@ -49,6 +53,7 @@ void tables_free(struct tables *t)
 	do {
 		rcu_barrier();
 	} while (tables_reap(t));
+	routes_deinit(&t->routes);
 	tickets_deinit(&t->tickets);
 	challenges_deinit(&t->challenges);
 	certs_deinit(&t->certs);
@@ -101,7 +106,7 @@ static int resolve(struct tables *t, struct tables_culprit *c, struct err *e)
 
 	if (t->replacing &&
 	    (certs_sweep(&t->certs, x, e) != 0 || challenges_sweep(&t->challenges, x, e) != 0 ||
-	     tickets_sweep(&t->tickets, x, e) != 0))
+	     tickets_sweep(&t->tickets, x, e) != 0 || routes_sweep(&t->routes, x, e) != 0))
 		return -1;
 	if (certs_resolve(&t->certs, x, &is_sni, c->id, e) != 0) {
 		c->kind = is_sni ? TABLES_SNI : TABLES_CERTIFICATE;
@@ -113,6 +118,10 @@ static int resolve(struct tables *t, struct tables_culprit *c, struct err *e)
 	}
 	if (tickets_resolve(&t->tickets, x, c->id, e) != 0) {
 		c->kind = TABLES_TICKET;
+		return -1;
+	}
+	if (routes_resolve(&t->routes, x, c->id, e) != 0) {
+		c->kind = TABLES_ROUTE;
 		return -1;
 	}
 	return 0;

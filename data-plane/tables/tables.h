@@ -12,6 +12,7 @@
 #include "data-plane/tables/certs.h"
 #include "data-plane/tables/challenges.h"
 #include "data-plane/tables/rcu.h"
+#include "data-plane/tables/routes.h"
 #include "data-plane/tables/tickets.h"
 
 struct tables_batch;
@@ -20,6 +21,7 @@ struct tables {
 	struct certs certs;
 	struct challenges challenges;
 	struct tickets tickets;
+	struct routes routes;
 	_Atomic uint64_t generation;  /* private: see tables_enter */
 	struct vmap_txn txn;	      /* read by apply: pass &t->txn to the tables' writers */
 	bool replacing;		      /* private: a snapshot */
@@ -41,7 +43,14 @@ static inline uint64_t tables_enter(const struct tables *t)
 }
 
 /* Which entity stopped a commit. */
-enum tables_kind { TABLES_NONE, TABLES_CERTIFICATE, TABLES_SNI, TABLES_CHALLENGE, TABLES_TICKET };
+enum tables_kind {
+	TABLES_NONE,
+	TABLES_CERTIFICATE,
+	TABLES_SNI,
+	TABLES_CHALLENGE,
+	TABLES_TICKET,
+	TABLES_ROUTE,
+};
 struct tables_culprit {
 	enum tables_kind kind;
 	unsigned char id[16];

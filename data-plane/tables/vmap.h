@@ -21,7 +21,7 @@
 #include "common/core/err.h"
 #include "common/core/str.h"
 
-enum { VMAP_KEY_MAX = 512 };
+enum { VMAP_KEY_MAX = 4352 };
 
 /* First member of every value. */
 struct version {
