@@ -129,23 +129,29 @@ static void add_host(struct search *s, struct str host)
 		s->hosts[s->host_count++] = host;
 }
 
+/* The route's own text of a host, which outlives the one that was put together. */
+static struct str stored_host(const struct route *r, struct str host)
+{
+	for (size_t i = 0; i < r->hosts.count; i++)
+		if (str_eq(r->hosts.items[i], host))
+			return r->hosts.items[i];
+	return STR_NONE;
+}
+
 /* A pattern that some route has; notes the one that comes first. */
 static void try_pattern(struct search *s, struct str pattern, const struct route_entry **first)
 {
 	const struct route_list *l =
 		routes_list(s->t, s->generation, ROUTE_LIST_PATTERN, pattern, STR_NONE);
+	struct str stored = l ? stored_host(l->items[0]->route, pattern) : STR_NONE;
 
-	if (!l)
+	if (!stored.ptr)
 		return;
-	/* The stored text outlives the one that was put together. */
-	for (size_t i = 0; i < l->items[0]->route->hosts.count; i++)
-		if (str_eq(l->items[0]->route->hosts.items[i], pattern))
-			pattern = l->items[0]->route->hosts.items[i];
-	add_host(s, pattern);
+	add_host(s, stored);
 	if (*first && route_entry_compare(*first, l->items[0]) < 0)
 		return;
 	*first = l->items[0];
-	s->hit_pattern = pattern;
+	s->hit_pattern = stored;
 }
 
 /* "*" and what follows each dot; what stands before each dot and "*". With and without the port. */

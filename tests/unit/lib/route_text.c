@@ -112,7 +112,7 @@ struct route_request request_text(struct arena *a, const char *text)
 {
 	struct http_fields *f = arena_alloc(a, sizeof(*f));
 	struct route_request q = {.fields = f};
-	struct str rest = str_from(text), target;
+	struct str rest = str_from(text), target = STR_NONE;
 	size_t slash, query;
 
 	if (!str_split(&rest, ' ', &q.method) || !str_split(&rest, ' ', &target))
