@@ -43,9 +43,10 @@ GEN_O := $(O)/gen/cardea/v1/fleet.pb-c.o
 UNIT := $(patsubst tests/unit/%.c,$(O)/unit/%,$(wildcard tests/unit/*/test_*.c))
 UNITLIB := $(call obj,$(wildcard tests/unit/lib/*.c))
 FUZZ := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/*/fuzz_*.c))
+MAN := $(patsubst deploy/man/%.in,$(O)/man/%,$(wildcard deploy/man/*.in))
 BENCH := $(patsubst tests/bench/%.c,$(O)/bench/%,$(wildcard tests/bench/*.c))
 
-.PHONY: flags generated all demo demo-down test unit unit-thread lint format fuzz fuzz-targets bench compose-test install clean
+.PHONY: flags generated all demo demo-down test unit unit-thread lint format fuzz fuzz-targets bench compose-test install man clean
 .SECONDARY:
 all: $(O)/cardea-cp $(O)/cardea-dp $(O)/cardea
 
@@ -126,8 +127,18 @@ demo:
 	deploy/dev/demo
 demo-down:
 	deploy/dev/demo-down
-install: all
+install: all man
 	install -D -t $(DESTDIR)$(PREFIX)/bin $(O)/cardea-cp $(O)/cardea-dp $(O)/cardea
+	for page in $(MAN); do install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man$${page##*.} $$page || exit 1; done
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+	$(O)/cardea completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/cardea
+	$(O)/cardea completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_cardea
+# The lists in them come from the programs.
+man: $(MAN)
+$(O)/man/%: deploy/man/%.in deploy/man/render $(O)/cardea-cp $(O)/cardea-dp $(O)/cardea
+	@mkdir -p $(@D)
+	deploy/man/render $< $(O) > $@.new
+	@mv $@.new $@
 clean:
 	rm -rf build build-*
 

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/conf/manual.h"
 #include "common/core/log.h"
 #include "control-plane/admin/client_roles.h"
 
@@ -136,7 +137,7 @@ static int read_options(int argc, char **argv, struct cp_command *command, bool 
 {
 	int option;
 
-	while ((option = getopt(argc, argv, "c:tA:Vh")) != -1) {
+	while ((option = getopt(argc, argv, "c:tA:VhM")) != -1) {
 		if (option == 'c') {
 			command->file = optarg;
 		} else if (option == 't') {
@@ -145,6 +146,9 @@ static int read_options(int argc, char **argv, struct cp_command *command, bool 
 			command->token_name = optarg;
 		} else if (option == 'V') {
 			printf("cardea-cp %s\n", CARDEA_VERSION);
+			return 0;
+		} else if (option == 'M') {
+			manual_keys(stdout, cp_config_keys, cp_config_key_count);
 			return 0;
 		} else {
 			usage(option == 'h' ? stdout : stderr);

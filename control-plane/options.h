@@ -10,9 +10,9 @@ struct cp_command {
 	const char *file;	/* -c; NULL: none */
 	const char *token_name; /* -A: make a token of this name and exit; NULL: run */
 };
-/* Reads -c FILE, -t, -A NAME, -V, -h and the configuration. Returns -1 to go on with *config and
- * *command filled in, else the exit code: 0 after -t, -V, -h; 2 after a message on stderr about
- * what is wrong. */
+/* Reads -c FILE, -t, -A NAME, -V, -h, -M (the keys, for a manual page) and the configuration.
+ * Returns -1 to go on with *config and *command filled in, else the exit code: 0 after -t, -V, -h,
+ * -M; 2 after a message on stderr about what is wrong. */
 int cp_options(int argc, char **argv, struct cp_config *config, struct cp_command *command);
 /* Reads the configuration again and takes over what can change while running: log_level. An error
  * is logged and changes nothing. */

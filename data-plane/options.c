@@ -4,6 +4,7 @@
 
 #include <openssl/ssl.h>
 
+#include "common/conf/manual.h"
 #include "common/net/tls.h"
 #include "data-plane/config.h"
 
@@ -30,13 +31,16 @@ static int read_options(int argc, char **argv, const char **file, bool *test)
 {
 	int option;
 
-	while ((option = getopt(argc, argv, "c:tVh")) != -1) {
+	while ((option = getopt(argc, argv, "c:tVhM")) != -1) {
 		if (option == 'c') {
 			*file = optarg;
 		} else if (option == 't') {
 			*test = true;
 		} else if (option == 'V') {
 			printf("cardea-dp %s\n", CARDEA_VERSION);
+			return 0;
+		} else if (option == 'M') {
+			manual_keys(stdout, dp_config_keys, dp_config_key_count);
 			return 0;
 		} else {
 			usage(option == 'h' ? stdout : stderr);

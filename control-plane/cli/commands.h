@@ -26,6 +26,9 @@ enum cli_option {
 	OPTION_FILE,
 	OPTION_WAIT,
 	OPTION_TAGS,
+	OPTION_HOST,
+	OPTION_STATE,
+	OPTION_KEY_TYPE,
 	OPTION_HELP,
 	OPTION_VERSION,
 	OPTION_COUNT,
@@ -100,6 +103,16 @@ int command_update(struct cli *c, int argc, char **argv, struct err *e) must_che
 int command_delete(struct cli *c, int argc, char **argv, struct err *e) must_check;
 /* [ENTITY] (apply.c): what --file holds is there afterwards, as it stands there. */
 int command_apply(struct cli *c, int argc, char **argv, struct err *e) must_check;
+/* HOST... (issue.c): asks for certificates and waits for them. */
+int command_issue(struct cli *c, int argc, char **argv, struct err *e) must_check;
+/* What the fleet and the ACME engine do (overview.c). */
+int command_nodes(struct cli *c, int argc, char **argv, struct err *e) must_check;
+int command_orders(struct cli *c, int argc, char **argv, struct err *e) must_check;
+int command_status(struct cli *c, int argc, char **argv, struct err *e) must_check;
+/* bash|zsh (completion.c): the script for the shell, out of these tables. */
+int command_completion(struct cli *c, int argc, char **argv, struct err *e) must_check;
+/* COMMANDS|OPTIONS (manual.c): a part of the manual page, as mdoc. */
+int command_manual(struct cli *c, int argc, char **argv, struct err *e) must_check;
 /* DIR [DAYS]. DIR gets ca.crt, ca.key (kept when they exist), cp.crt, cp.key (server and client,
  * name cardea-control-plane), node.crt, node.key (client, name cardea-data-plane). Keys have mode
  * 0600. */
