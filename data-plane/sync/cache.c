@@ -36,6 +36,7 @@ struct cache {
 	bool snapshot, snapshot_failed;
 	struct buf pending;	  /* records of deltas that are not in the file; secret */
 	size_t pending_committed; /* of pending: whole revisions, to be tried again */
+	size_t pending_written;	  /* of those: in the file, while the others are written */
 	bool spilled;		  /* part of the open delta is in the file already */
 	bool broken;		  /* the file misses a revision: nothing is appended any more */
 	unsigned temp_count;
@@ -421,7 +422,11 @@ static int add_pending(enum cache_record type, struct str bytes, void *arg, stru
 {
 	struct cache *c = arg;
 
-	return cache_file_add(&c->now.file, type, bytes, e);
+	if (cache_file_add(&c->now.file, type, bytes, e) != 0)
+		return -1;
+	if (type == CACHE_COMMIT)
+		c->pending_written = (size_t)(bytes.ptr + bytes.len - c->pending.data);
+	return 0;
 }
 
 static void pending_drop(struct cache *c, size_t keep)
@@ -445,14 +450,19 @@ static int write_pending(struct cache *c)
 {
 	struct err e = ERR_INIT, cut = ERR_INIT;
 
+	c->pending_written = 0;
 	if (cache_records(buf_str(&c->pending), add_pending, c, &e) == 0) {
 		pending_drop(c, 0);
 		c->pending_committed = 0;
 		return 0;
 	}
 	failed(c, &e);
-	if (cache_file_rollback(&c->now.file, &cut) != 0 || c->spilled)
+	if (cache_file_rollback(&c->now.file, &cut) != 0 || c->spilled) {
 		give_up(c);
+		return -1;
+	}
+	buf_consume(&c->pending, c->pending_written);
+	c->pending_committed -= c->pending_written;
 	return -1;
 }
 

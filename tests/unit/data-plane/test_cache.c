@@ -7,6 +7,8 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -97,6 +99,7 @@ static int on_commit(struct str epoch, uint64_t revision, void *arg, struct err 
 	struct seen *s = arg;
 
 	(void)e;
+	assert_true(revision > s->revision); /* as apply asks */
 	assert_string_equal(s->epoch, "epoch");
 	assert_int_equal(epoch.len, 5);
 	s->changes += s->since_commit;
@@ -496,6 +499,51 @@ static void test_write_fails(void **state)
 	assert_int_equal(s.changes, s.revision == 8 ? 5 : 7);
 }
 
+static uint64_t size_of(struct cache *c)
+{
+	struct cache_stats stats;
+
+	cache_stats(c, &stats);
+	return stats.size;
+}
+
+static void commit_one(struct cache *c, unsigned revision, uint64_t room, bool behind)
+{
+	struct rlimit limit = {.rlim_cur = room, .rlim_max = RLIM_INFINITY};
+	struct cache_stats stats;
+
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	add(c, revision);
+	cache_commit(c, revision);
+	cache_stats(c, &stats);
+	assert_int_equal(stats.behind, behind);
+}
+
+/* Space comes back for one of the revisions that wait, then for the rest: each is written once. */
+static void test_space_comes_back_slowly(void **state)
+{
+	struct cache *c = open_cache(node_a, bed.key, NULL);
+	struct seen s = {0};
+	uint64_t before, one;
+
+	(void)state;
+	signal(SIGXFSZ, SIG_IGN);
+	fill(c);
+	before = size_of(c);
+	commit_one(c, 9, RLIM_INFINITY, false);
+	one = size_of(c) - before;
+	commit_one(c, 10, before + one, true);
+	commit_one(c, 11, before + 2 * one, true);
+	assert_int_equal(size_of(c), before + 2 * one);
+	commit_one(c, 12, RLIM_INFINITY, false);
+	assert_int_equal(size_of(c), before + 4 * one);
+	cache_close(c, NULL, NULL);
+	assert_int_equal(reload(&s), 0);
+	assert_int_equal(s.revision, 12);
+	assert_int_equal(s.changes, 5 + 4);
+	assert_int_equal(s.rollbacks, 0);
+}
+
 static void test_no_folder(void **state)
 {
 	struct cache *c = open_cache(node_a, bed.key, NULL);
@@ -547,6 +595,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_compaction, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_background, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_write_fails, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_space_comes_back_slowly, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_folder, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_key_file, setup, teardown),
 	};
