@@ -435,11 +435,10 @@ static void on_renewed(const struct store_result *r, void *arg)
 	struct ask *q = arg;
 	struct acme *a = q->acme;
 	struct store_result all = *r;
-	size_t n = json_array_size(r->rows);
 
-	q->total += n;
+	q->total += schedule_made(r->rows);
 	/* A full batch: there may be more. */
-	if (r->fault == STORE_OK && n == RENEW_BATCH && !a->closing) {
+	if (r->fault == STORE_OK && json_array_size(r->rows) == RENEW_BATCH && !a->closing) {
 		schedule_renew(a, q->force, NULL, on_renewed, q);
 		return;
 	}

@@ -45,10 +45,12 @@ void schedule_start(struct acme *a);
 /* Looks for due orders now. */
 void schedule_kick(struct acme *a);
 /* Makes renewal orders for up to RENEW_BATCH valid ones that are due (all when force); done gets
- * the new orders as rows. */
+ * those that were due as rows: fewer than RENEW_BATCH, and there are no more. */
 enum { RENEW_BATCH = 1000 };
 void schedule_renew(struct acme *a, bool force, const struct store_note *note, store_done done,
 		    void *arg);
+/* How many of such rows got a new order: not those whose SNI is gone or that have one already. */
+size_t schedule_made(const json_t *rows);
 
 /* steps.c: does what the order's state asks for. */
 void order_step(struct order *o);

@@ -191,7 +191,19 @@ static const char renew_sql[] =
 	"snis s WHERE lower(s.name) = d.host AND s.certificate = d.certificate_id) ON CONFLICT "
 	"(directory, host) WHERE state NOT IN ('valid', 'failed') DO NOTHING RETURNING id, host), "
 	"cleared AS (UPDATE acme_orders o SET renew_at = NULL FROM due WHERE o.id = due.id) "
-	"SELECT id, host FROM made";
+	"SELECT due.id, made.id AS made FROM due LEFT JOIN made USING (host)";
+
+size_t schedule_made(const json_t *rows)
+{
+	const json_t *row;
+	size_t made = 0, i;
+
+	json_array_foreach(rows, i, row)
+	{
+		made += json_is_string(json_object_get(row, "made"));
+	}
+	return made;
+}
 
 void schedule_renew(struct acme *a, bool force, const struct store_note *note, store_done done,
 		    void *arg)
@@ -214,9 +226,9 @@ static void on_renewed(const struct store_result *r, void *arg)
 		log_warn("due renewals cannot be read", log_err(&r->err));
 		return;
 	}
-	if (json_array_size(r->rows) == 0)
+	if (schedule_made(r->rows) == 0)
 		return;
-	log_info("renewals due", log_u64("orders", json_array_size(r->rows)));
+	log_info("renewals due", log_u64("orders", schedule_made(r->rows)));
 	take_due(a);
 }
 

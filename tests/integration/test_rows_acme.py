@@ -112,6 +112,23 @@ def test_ct_06_failed_order_does_not_stop_renewal(cp, ca, database):
     assert order_of(cp, first["id"])["renew_at"], "nothing will ever renew this certificate"
 
 
+def test_forced_renewal_goes_past_what_is_gone(cp, database):
+    """More orders whose hosts were deleted than one batch takes, and one behind them whose host is still there."""
+    order = becomes(cp, ask(cp, "last.example.com"), "valid")
+    sql(
+        database,
+        "INSERT INTO acme_orders (id, host, directory, key_type, state, renew_at) SELECT gen_random_uuid(), 'gone' || n, %s, 'ecdsa-p256', 'valid', "
+        "to_timestamp(%s) - interval '1 hour' FROM generate_series(1, 1000) n",
+        order["directory"],
+        order["renew_at"],
+    )
+    r = cp.patch("/acme", json={"force": True})
+    assert r.status_code < 300, r.text
+    made = sql(database, "SELECT count(*) FROM acme_orders WHERE host = 'last.example.com' AND renewal")
+    assert made == [(1,)]
+    assert sql(database, "SELECT count(*) FROM acme_orders WHERE host LIKE 'gone%%' AND renew_at IS NOT NULL") == [(0,)]
+
+
 def test_db_04_paused_control_plane_makes_no_second_order(cp, ca, bare_cluster):
     """Stopped between the nonce and the new order (F02), and taken over: what it wanted to ask next is not asked any more."""
     host = "paused.example.com"
