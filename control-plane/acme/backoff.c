@@ -61,6 +61,15 @@ int64_t renewal_time_ms(int64_t not_before_s, int64_t not_after_s, double fracti
 	return not_after_s * 1000 - (int64_t)(1000 * left * (1 + jitter_share * by_chance));
 }
 
+int64_t renewal_pause_ms(int64_t not_before_s, int64_t not_after_s, int64_t now_s)
+{
+	int64_t share = (not_after_s - not_before_s) * 1000 / 10;
+	int64_t left = (not_after_s - now_s) * 1000 / 2;
+	int64_t pause = share < left ? share : left;
+
+	return pause > 0 ? pause : 0;
+}
+
 double chance(void)
 {
 	unsigned char bytes[4] = {0};

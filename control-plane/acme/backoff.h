@@ -33,6 +33,11 @@ int retry_after_parse(struct str text, int64_t now_s, int64_t *ms, struct err *e
  * to a tenth of that, by chance. Works for a lifetime of a minute as for 90 days. */
 int64_t renewal_time_ms(int64_t not_before_s, int64_t not_after_s, double fraction, double chance);
 
+/* The least time from now to a certificate's renewal: a tenth of its lifetime, but not more than
+ * half of what is left. So a CA, or clocks that disagree, whose certificates come late in their
+ * life do not make a new order at once, again and again. */
+int64_t renewal_pause_ms(int64_t not_before_s, int64_t not_after_s, int64_t now_s);
+
 /* A random number in [0, 1). */
 double chance(void);
 

@@ -196,6 +196,8 @@ static void commit(struct order *o, const struct placement *at)
 	o->not_after = o->install->info.not_after;
 	o->renew_at_ms = renewal_time_ms(o->install->info.not_before, o->install->info.not_after,
 					 o->acme->conf.renew_fraction, chance());
+	o->renew_pause_ms = renewal_pause_ms(o->install->info.not_before,
+					     o->install->info.not_after, clock_wall_s());
 	o->released = true;
 	order_move(o, ORDER_VALID);
 	order_save_in(o, t);

@@ -204,19 +204,22 @@ static const char save_sql[] =
 	"authorization_url = $7, challenge_url = $8, finalize_url = $9, certificate_url = $10, "
 	"challenge_id = $11, challenge_revision = $12, key = $13::bytea, problem = $14::jsonb, "
 	"certificate_id = $15, not_after = to_timestamp($16::double precision), "
-	"renew_at = to_timestamp($17::double precision), "
+	"renew_at = CASE WHEN $17::double precision IS NOT NULL THEN "
+	"greatest(to_timestamp($17::double precision), now() + $20::bigint * interval '1 "
+	"millisecond') END, "
 	"next_attempt = CASE WHEN $18::bigint IS NULL THEN next_attempt "
 	"ELSE now() + $18::bigint * interval '1 millisecond' END, "
 	"lease_owner = CASE WHEN $19::boolean THEN NULL ELSE lease_owner END, "
 	"lease_until = CASE WHEN $19::boolean THEN NULL ELSE lease_until END "
 	"WHERE id = $1 AND lease_owner = $2 AND fence = $3";
 
-enum { SAVE_PARAMS = 19, NUMBER_SIZE = 24 };
+enum { SAVE_PARAMS = 20, NUMBER_SIZE = 24 };
 
 struct save_params {
 	const char *values[SAVE_PARAMS];
 	char fence[NUMBER_SIZE], attempts[NUMBER_SIZE], challenge_revision[NUMBER_SIZE];
-	char not_after[NUMBER_SIZE], renew_at[NUMBER_SIZE + 8], next[NUMBER_SIZE];
+	char not_after[NUMBER_SIZE], renew_at[NUMBER_SIZE + 8], renew_pause[NUMBER_SIZE];
+	char next[NUMBER_SIZE];
 	char *problem; /* freed by the caller */
 };
 
@@ -249,6 +252,7 @@ static void fill_params(struct save_params *p, const struct order *o)
 		o->renew_at_ms ? p->renew_at : NULL,
 		o->next_ms >= 0 ? p->next : NULL,
 		o->released ? "true" : "false",
+		p->renew_pause,
 	};
 
 	memcpy(p->values, values, sizeof(values));
@@ -259,6 +263,7 @@ static void fill_params(struct save_params *p, const struct order *o)
 	snprintf(p->not_after, sizeof(p->not_after), "%lld", (long long)o->not_after);
 	snprintf(p->renew_at, sizeof(p->renew_at), "%lld.%03lld",
 		 (long long)(o->renew_at_ms / 1000), (long long)(o->renew_at_ms % 1000));
+	snprintf(p->renew_pause, sizeof(p->renew_pause), "%lld", (long long)o->renew_pause_ms);
 	snprintf(p->next, sizeof(p->next), "%lld", (long long)o->next_ms);
 	json_decref(problem);
 }

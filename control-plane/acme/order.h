@@ -75,8 +75,9 @@ struct order {
 	struct problem problem;
 	int64_t problem_at;
 	char certificate_id[UUID_TEXT_SIZE];
-	int64_t not_after;   /* seconds; 0: null */
-	int64_t renew_at_ms; /* 0: null */
+	int64_t not_after;	/* seconds; 0: null */
+	int64_t renew_at_ms;	/* 0: null */
+	int64_t renew_pause_ms; /* by the database's clock not sooner than so far from now */
 
 	/* This run. */
 	bool resumed;	 /* loaded from the row: what the CA knows has to be read first */

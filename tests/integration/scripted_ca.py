@@ -79,6 +79,11 @@ class ScriptedCA:
         doc = {"type": "http-01", "status": o.challenge, "url": self.url("challenge", o), "token": f"token-{o.number}"}
         return {**doc, "error": o.error} if o.error else doc
 
+    def issue(self, a, days=90):
+        csr = x509.load_der_x509_csr(_decode(a.payload["csr"]))
+        a.order.cert = make_cert([a.order.host], csr, self.root, self.key, days=days)
+        a.order.status = "valid"
+
     def proper(self, a):
         o = a.order
         if a.page == "dir":
@@ -98,9 +103,7 @@ class ScriptedCA:
             o.status = "ready"
             return 200, self.challenge_doc(o), {}
         if a.page == "finalize":
-            csr = x509.load_der_x509_csr(_decode(a.payload["csr"]))
-            o.cert = make_cert([o.host], csr, self.root, self.key)
-            o.status = "valid"
+            self.issue(a)
         if a.page == "cert":
             return 200, pem(o.cert).encode(), {}
         return 200, self.order_doc(o), {}

@@ -129,6 +129,19 @@ def test_forced_renewal_goes_past_what_is_gone(cp, database):
     assert sql(database, "SELECT count(*) FROM acme_orders WHERE host LIKE 'gone%%' AND renew_at IS NOT NULL") == [(0,)]
 
 
+def test_f19_certificate_late_in_its_life_makes_no_storm(cp, ca, database):
+    """Its time of renewal is over when it comes (a backdating CA; clocks that disagree look the same): it is not ordered again at once."""
+    host = "late.example.com"
+
+    def backdated(asked):
+        ca.issue(asked, days=0.2)
+        return 200, ca.order_doc(asked.order), {}
+
+    ca.answer["finalize"] = backdated
+    order = becomes(cp, ask(cp, host), "valid")
+    assert sql(database, "SELECT renew_at > updated_at + interval '2 hours', renew_at < not_after FROM acme_orders WHERE id = %s", order["id"]) == [(True, True)]
+
+
 def test_db_04_paused_control_plane_makes_no_second_order(cp, ca, bare_cluster):
     """Stopped between the nonce and the new order (F02), and taken over: what it wanted to ask next is not asked any more."""
     host = "paused.example.com"

@@ -131,6 +131,33 @@ static void test_renewal(void **state)
 	}
 }
 
+static void test_renewal_pause(void **state)
+{
+	static const struct {
+		const char *name;
+		int64_t before, after, now, want;
+	} rows[] = {
+		{"90 days, fresh", 0, 90 * 86400, 3600, INT64_C(9) * 86400 * 1000},
+		{"six days, fresh", 0, 6 * 86400, 0, INT64_C(51840) * 1000},
+		{"a minute", 0, 60, 0, 6000},
+		{"a tenth is just half of what is left", 0, 1000, 800, 100000},
+		{"less than that is left", 0, 1000, 900, 50000},
+		{"a second is left", 0, 1000, 999, 500},
+		{"over", 0, 1000, 1000, 0},
+		{"long over", 0, 1000, 90000, 0},
+		{"not valid yet", 1000, 2000, 0, 100000},
+		{"ends before it begins", 2000, 1000, 0, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < array_len(rows); i++) {
+		int64_t got = renewal_pause_ms(rows[i].before, rows[i].after, rows[i].now);
+
+		if (got != rows[i].want)
+			fail_msg("%s: %lld", rows[i].name, (long long)got);
+	}
+}
+
 static void test_chance(void **state)
 {
 	double low = 1, high = 0;
@@ -149,9 +176,9 @@ static void test_chance(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_backoff),	    cmocka_unit_test(test_poll),
-		cmocka_unit_test(test_retry_after), cmocka_unit_test(test_renewal),
-		cmocka_unit_test(test_chance),
+		cmocka_unit_test(test_backoff),	      cmocka_unit_test(test_poll),
+		cmocka_unit_test(test_retry_after),   cmocka_unit_test(test_renewal),
+		cmocka_unit_test(test_renewal_pause), cmocka_unit_test(test_chance),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
