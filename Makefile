@@ -41,7 +41,6 @@ CLI_SRC := $(filter-out control-plane/cli/main.c,$(wildcard control-plane/cli/*.
 GEN_H := $(O)/gen/cardea/v1/fleet.pb-c.h
 GEN_O := $(O)/gen/cardea/v1/fleet.pb-c.o
 UNIT := $(patsubst tests/unit/%.c,$(O)/unit/%,$(wildcard tests/unit/*/test_*.c))
-UNITLIB := $(call obj,$(wildcard tests/unit/lib/*.c))
 FUZZ := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/*/fuzz_*.c))
 MAN := $(patsubst deploy/man/%.in,$(O)/man/%,$(wildcard deploy/man/*.in))
 BENCH := $(patsubst tests/bench/%.c,$(O)/bench/%,$(wildcard tests/bench/*.c))
@@ -61,6 +60,8 @@ $(O)/libcommon.a: $(call obj,$(COMMON_SRC)) $(GEN_O)
 $(O)/libcp.a: $(call obj,$(CP_SRC))
 $(O)/libcli.a: $(call obj,$(CLI_SRC))
 $(O)/libdp.a: $(call obj,$(DP_SRC))
+# A test takes what it uses, and so what it can be linked with.
+$(O)/libunit.a: $(call obj,$(wildcard tests/unit/lib/*.c))
 $(O)/%.a:
 	@rm -f $@
 	$(AR) rcs $@ $^
@@ -80,15 +81,15 @@ $(O)/obj/%.o: %.c | $(GEN_H) $(O)/gen/migrations.inc
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
-$(O)/unit/common/%: $(O)/obj/tests/unit/common/%.o $(UNITLIB) $(O)/libcommon.a
+$(O)/unit/common/%: $(O)/obj/tests/unit/common/%.o $(O)/libunit.a $(O)/libcommon.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) $(OOM) -o $@ $^ -lcmocka $(LIBS_COMMON)
-$(O)/unit/control-plane/%: $(O)/obj/tests/unit/control-plane/%.o $(UNITLIB) $(O)/libcli.a $(O)/libcp.a $(O)/libcommon.a
+	$(CC) $(LDFLAGS_ALL) $(OOM) -o $@ -Wl,--start-group $^ -Wl,--end-group -lcmocka $(LIBS_COMMON)
+$(O)/unit/control-plane/%: $(O)/obj/tests/unit/control-plane/%.o $(O)/libunit.a $(O)/libcli.a $(O)/libcp.a $(O)/libcommon.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) $(OOM) -o $@ $^ -lcmocka $(LIBS_CP)
-$(O)/unit/data-plane/%: $(O)/obj/tests/unit/data-plane/%.o $(UNITLIB) $(O)/libdp.a $(O)/libcommon.a
+	$(CC) $(LDFLAGS_ALL) $(OOM) -o $@ -Wl,--start-group $^ -Wl,--end-group -lcmocka $(LIBS_CP)
+$(O)/unit/data-plane/%: $(O)/obj/tests/unit/data-plane/%.o $(O)/libunit.a $(O)/libdp.a $(O)/libcommon.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) $(OOM) -o $@ $^ -lcmocka $(LIBS_DP)
+	$(CC) $(LDFLAGS_ALL) $(OOM) -o $@ -Wl,--start-group $^ -Wl,--end-group -lcmocka $(LIBS_DP)
 $(O)/fuzz/common/%: $(O)/obj/tests/fuzz/common/%.o $(O)/libcommon.a
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(LIBS_COMMON)
