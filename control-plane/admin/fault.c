@@ -90,7 +90,7 @@ static void reply_referenced(struct admin_request *r, const struct entity *t,
 	const char *by = res->referrer ? res->referrer : "";
 
 	fault_code(r, 400, 4, "foreign key violation", json_pack("{s:s}", "@referenced_by", by),
-		   "an existing '%s' entity references this '%s' entity", by, t->name);
+		   "an existing '%s' entity references this '%s' entity", by, t ? t->name : "");
 }
 
 static void reply_in_use(struct admin_request *r, const struct entity *t,
@@ -101,7 +101,9 @@ static void reply_in_use(struct admin_request *r, const struct entity *t,
 
 	fault_code(r, 400, 19, "referenced by others", json_pack("{s:s}", "@referenced_by", by),
 		   "%s %s is still referenced by %s (id = %s)",
-		   t == &entity_ca_certificates ? "ca certificate" : t->singular,
+		   t == &entity_ca_certificates ? "ca certificate"
+		   : t				? t->singular
+						: "",
 		   json_string_value(json_object_get(r->old, "id")), by, id ? id : "");
 }
 

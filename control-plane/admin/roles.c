@@ -51,13 +51,13 @@ int role_parse(struct str text, enum role *out, struct err *e)
 static bool covers(const char *rule, struct str pattern)
 {
 	struct str base = str_from(rule);
-	struct str tail = STR("/...");
+	struct str tail = STR("/..."), rest;
 
 	if (!str_ends(base, tail))
 		return str_eq(base, pattern);
 	base.len -= tail.len;
-	return str_starts(pattern, base) &&
-	       (pattern.len == base.len || pattern.ptr[base.len] == '/');
+	rest = str_sub(pattern, base.len, pattern.len);
+	return str_starts(pattern, base) && (rest.len == 0 || str_starts(rest, STR("/")));
 }
 
 static unsigned method_is(struct str method)

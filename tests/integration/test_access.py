@@ -424,6 +424,7 @@ def test_http2_where_it_was_asked_for(cp, root):
     assert curl(cp, "--http2") == ("401", "2")
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
 def test_tls_versions(cp):
     def connects(version):
         context = ssl.create_default_context(cafile=str(cp.authority.file))
@@ -565,6 +566,43 @@ def test_configured_origins(bare_cluster, authority):
         r = cp.as_certificate(alice, "GET", "/services", headers={"Origin": origin})
         assert r.status_code == (200 if echoed == origin else 403)
         assert r.headers["Access-Control-Allow-Origin"] == echoed and r.headers["Access-Control-Allow-Credentials"] == "true"
+
+
+# --- a database that is away, or slow ---
+
+
+def test_database_away(cp, root, authority, postgres):
+    """Nobody can be asked for: 503, and not a word about the token. Who needs no database is served."""
+    postgres.stop()
+    try:
+        for token in (root, "cardea_" + "A" * 64):
+            r = cp.as_token(token, "GET", "/status", timeout=10)
+            assert r.status_code == 503 and int(r.headers["Retry-After"]) > 0 and "WWW-Authenticate" not in r.headers
+        r = cp.as_certificate(authority.issue("Alice Smith"), "GET", "/status")
+        assert r.status_code == 200 and r.json()["database"]["reachable"] is False
+    finally:
+        postgres.start()
+    wait_until(lambda: cp.as_token(root, "GET", "/status").status_code == 200, what="database back")
+
+
+def test_clients_that_leave_before_they_are_known(cp, root, postgres):
+    """With the server standing still, tokens are looked up while their clients leave, some in the middle of a body."""
+    parent = int((postgres.folder / "data/postmaster.pid").read_text().split()[0])
+    stopped = [parent] + [int(p) for p in subprocess.run(["pgrep", "-P", str(parent)], capture_output=True, text=True, check=True).stdout.split()]
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        head = b"POST /services HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 100000\r\nKong-Admin-Token: " + root.encode() + b"\r\n\r\n"
+        for body in (b"", b"{" * 1000, b"{" * 100000):
+            for _ in range(5):
+                with socket.create_connection(("127.0.0.1", cp.admin_port), timeout=10) as s:
+                    s.sendall(head + body)
+        status = requests.get(f"http://{cp.ip}:{cp.status_port}/status", timeout=5)
+        assert status.status_code == 200
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: cp.as_token(root, "GET", "/services").status_code == 200, what="answers again")
 
 
 # --- failed attempts ---
@@ -736,6 +774,25 @@ def test_refused_configurations(bare_cluster, tmp_path, settings, message):
     for option in ([], ["-t"]):
         r = subprocess.run([BUILD / "cardea-cp", "-c", config, *option], capture_output=True, text=True, timeout=30)
         assert r.returncode == 2 and message in r.stderr, r.stderr
+
+
+@pytest.mark.parametrize(
+    "settings,message",
+    [
+        ({"admin_ssl_cert": "/nonexistent/c"}, "admin_listen: certificate /nonexistent/c"),
+        ({"admin_ssl_cert_key": "/nonexistent/k"}, "admin_listen: key /nonexistent/k"),
+        ({"admin_client_ca_cert": "/nonexistent/ca"}, "admin_listen: CA certificates /nonexistent/ca"),
+        ({"admin_ssl_cert_key": "KEYRING"}, "admin_listen: key "),
+    ],
+)
+def test_certificates_that_cannot_be_read(bare_cluster, authority, settings, message):
+    cert, key = authority.issue("localhost")
+    given = {k: bare_cluster.folder / "keyring" if v == "KEYRING" else v for k, v in settings.items()}
+    config = ControlPlane(
+        bare_cluster, "unreadable", **{"admin_listen": f"127.0.0.1:{free_port()} ssl", "admin_ssl_cert": cert, "admin_ssl_cert_key": key, **given}
+    ).config
+    r = subprocess.run([BUILD / "cardea-cp", "-c", config], capture_output=True, text=True, timeout=30)
+    assert r.returncode == 2 and message in r.stderr and "Sanitizer" not in r.stderr, r.stderr
 
 
 def test_beyond_loopback_with_tls_and_authentication(bare_cluster, authority):

@@ -175,6 +175,74 @@ static void test_faults(void **state)
 	store_fixture_close(f);
 }
 
+/* What is noted, and when: with the revision that was made, or none; not when it was refused. */
+static const struct {
+	const char *name;
+	void (*make)(struct txn *t);
+	bool if_changed;
+	const char *want; /* actor, fields, revision of the new row; empty: there is none */
+} notes[] = {
+	{"change", upsert_new, false, "a|{cert,key}|2"},
+	{"no change", no_change, false, "a|{cert,key}|"},
+	{"no change, upkeep", no_change, true, ""},
+	{"change, upkeep", upsert_old, true, "a|{cert,key}|3"},
+	{"refused", again_name, false, ""},
+	{"half refused", half_wrong, false, ""},
+};
+
+static void test_notes(void **state)
+{
+	struct store_fixture *f = rows_open(pg_fixture_database(0));
+	json_t *fields = json_pack("[s, s]", "cert", "key");
+
+	(void)state;
+	for (size_t i = 0; i < array_len(notes); i++) {
+		const struct store_note n = {.actor = "a",
+					     .actor_kind = "token",
+					     .fields = fields,
+					     .if_changed = notes[i].if_changed};
+		struct txn *t = txn_create(f->store, NULL);
+		char *text;
+
+		notes[i].make(t);
+		txn_note(t, &n);
+		store_fixture_commit(f, t);
+		text = pg_fixture_sql(f->conninfo,
+				      "WITH gone AS (DELETE FROM admin_audit RETURNING *) SELECT "
+				      "actor, fields, revision FROM gone");
+		if (strcmp(text, notes[i].want) != 0)
+			fail_msg("%s: %s", notes[i].name, text);
+		free(text);
+	}
+	json_decref(fields);
+	store_fixture_close(f);
+}
+
+/* A statement of its own, and its note: both or neither. */
+static void test_noted_queries(void **state)
+{
+	struct store_fixture *f = rows_open(pg_fixture_database(0));
+	const struct store_note n = {.actor = "q", .actor_kind = "token"};
+	static const char insert[] =
+		"INSERT INTO admin_tokens (id, name, role, read_keys, hash) VALUES "
+		"(gen_random_uuid(), 'x', 'admin', true, '') RETURNING name";
+	char *text;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		store_query_noted(f->store, insert, NULL, 0, &n, store_fixture_done, f);
+		store_fixture_wait(f);
+		assert_int_equal(f->fault, i == 0 ? STORE_OK : STORE_UNIQUE);
+		assert_int_equal(json_array_size(f->rows), i == 0 ? 1 : 0);
+	}
+	text = pg_fixture_sql(f->conninfo,
+			      "SELECT (SELECT count(*) FROM admin_tokens), actor, revision FROM "
+			      "admin_audit");
+	assert_string_equal(text, "1|q|");
+	free(text);
+	store_fixture_close(f);
+}
+
 static void test_an_operation_runs_once(void **state)
 {
 	struct store_fixture *f = rows_open(pg_fixture_database(0));
@@ -249,6 +317,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_notes),
+		cmocka_unit_test(test_noted_queries),
 		cmocka_unit_test(test_an_operation_runs_once),
 		cmocka_unit_test(test_bad_operation),
 		cmocka_unit_test(test_plans_after_a_failure),
