@@ -6,8 +6,7 @@
 
 enum { METHOD_MAX = 32 };
 
-/* Returns 400 or 505 for what is not HTTP/1.x, else 0. */
-static unsigned parse_version(struct str s, enum http_version *version)
+unsigned h1_version(struct str s, enum http_version *version)
 {
 	if (s.len != 8 || !str_starts(s, STR("HTTP/")) || s.ptr[6] != '.' || s.ptr[5] < '0' ||
 	    s.ptr[5] > '9' || s.ptr[7] < '0' || s.ptr[7] > '9')
@@ -104,13 +103,14 @@ enum h1_event h1_request_line(struct h1_parser *p, struct str line)
 		return h1_fail_memory(p);
 	if (parse_method(p, str_sub(line, 0, first)) == H1_ERROR)
 		return H1_ERROR;
-	refused = parse_version(version, &p->request->version);
+	refused = h1_version(version, &p->request->version);
 	if (refused == 505 && str_eq(line, STR("PRI * HTTP/2.0")))
 		return h1_fail(p, 505, "H1-38");
 	if (refused == 505)
 		return h1_fail(p, 505, "H1-15");
 	if (refused)
 		return h1_fail_line(p, line, "H1-15");
+	p->version = p->request->version;
 	return parse_target(p, str_sub(line, first + 1, second));
 }
 
@@ -150,32 +150,34 @@ enum h1_event h1_field(struct h1_parser *p, struct str line, struct http_field *
 static const struct {
 	struct str name;
 	enum h1_own_field own;
+	bool of_requests; /* in responses it says nothing */
 } own_fields[] = {
-	{STR("host"), H1_HOST},
-	{STR("content-length"), H1_CONTENT_LENGTH},
-	{STR("transfer-encoding"), H1_TRANSFER_ENCODING},
-	{STR("connection"), H1_CONNECTION},
-	{STR("expect"), H1_EXPECT},
-	{STR("upgrade"), H1_UPGRADE},
-	{STR("te"), H1_TE},
-	{STR("keep-alive"), H1_DROPPED},
-	{STR("proxy-connection"), H1_DROPPED},
-	{STR("trailer"), H1_DROPPED},
-	{STR("http2-settings"), H1_DROPPED},
+	{STR("host"), H1_HOST, true},
+	{STR("content-length"), H1_CONTENT_LENGTH, false},
+	{STR("transfer-encoding"), H1_TRANSFER_ENCODING, false},
+	{STR("connection"), H1_CONNECTION, false},
+	{STR("expect"), H1_EXPECT, true},
+	{STR("upgrade"), H1_UPGRADE, false},
+	{STR("te"), H1_TE, false},
+	{STR("keep-alive"), H1_DROPPED, false},
+	{STR("proxy-connection"), H1_DROPPED, false},
+	{STR("trailer"), H1_DROPPED, false},
+	{STR("http2-settings"), H1_DROPPED, false},
 };
 
-static enum h1_own_field own_field(struct str name)
+static enum h1_own_field own_field(const struct h1_parser *p, struct str name)
 {
 	for (size_t i = 0; i < array_len(own_fields); i++)
 		if (str_eq(own_fields[i].name, name))
-			return own_fields[i].own;
+			return p->response && own_fields[i].of_requests ? H1_OWN_COUNT
+									: own_fields[i].own;
 	return H1_OWN_COUNT;
 }
 
 static enum h1_event add_field(struct h1_parser *p, const struct http_field *f)
 {
-	enum h1_own_field own = own_field(f->name);
-	struct http_fields *to = &p->request->fields;
+	enum h1_own_field own = own_field(p, f->name);
+	struct http_fields *to = h1_fields(p);
 
 	if (own != H1_OWN_COUNT) {
 		if (p->own[own].count++ == 0)
@@ -183,7 +185,7 @@ static enum h1_event add_field(struct h1_parser *p, const struct http_field *f)
 		to = &p->connection;
 		if (own != H1_CONNECTION)
 			return H1_MORE;
-	} else if (http_is_alias(f->name)) {
+	} else if (p->request && http_is_alias(f->name)) {
 		return H1_MORE;
 	}
 	return http_fields_add(to, p->arena, f->name, f->value) < 0 ? h1_fail_memory(p) : H1_MORE;
@@ -324,15 +326,8 @@ static void remove_field(struct http_fields *f, struct str name)
 	f->count = kept;
 }
 
-struct connection_options {
-	bool close;
-	bool keep_alive;
-	bool upgrade;
-	unsigned count;
-};
-
 /* One element of Connection; false: not a token, or too many. */
-static bool connection_option(struct h1_parser *p, struct str option, struct connection_options *o)
+static bool connection_option(struct h1_parser *p, struct str option, struct h1_connection *o)
 {
 	char lower[64];
 
@@ -354,26 +349,34 @@ static bool connection_option(struct h1_parser *p, struct str option, struct con
 		for (size_t i = 0; i < n; i++)
 			lower[i] = ascii_lower(option.ptr[i]);
 		if (!http_is_protected((struct str){lower, n}))
-			remove_field(&p->request->fields, option);
+			remove_field(h1_fields(p), option);
 	}
 	return true;
 }
 
-static enum h1_event check_connection(struct h1_parser *p)
+enum h1_event h1_connection_options(struct h1_parser *p, struct h1_connection *o)
 {
-	struct connection_options o = {false, false, false, 0};
-	const struct http_request *r = p->request;
-	const struct h1_own_value *upgrade = &p->own[H1_UPGRADE];
 	struct str option;
 
 	for (size_t i = 0; i < p->connection.count; i++) {
 		struct str list = p->connection.items[i].value;
 
 		while (str_split(&list, ',', &option))
-			if (!connection_option(p, option, &o))
+			if (!connection_option(p, option, o))
 				return h1_fail(p, 400, "H1-35");
 	}
-	p->close = o.close || (r->version == HTTP_10 && !o.keep_alive);
+	p->close = o->close || (p->version == HTTP_10 && !o->keep_alive);
+	return H1_MORE;
+}
+
+static enum h1_event check_connection(struct h1_parser *p)
+{
+	struct h1_connection o = {false, false, false, 0};
+	const struct http_request *r = p->request;
+	const struct h1_own_value *upgrade = &p->own[H1_UPGRADE];
+
+	if (h1_connection_options(p, &o) == H1_ERROR)
+		return H1_ERROR;
 	p->te_trailers = http_list_has(p->own[H1_TE].value, STR("trailers"));
 	/* H1-33, H1-34 */
 	if (o.upgrade && !o.close && upgrade->count == 1 && r->version == HTTP_11 && !r->has_body &&

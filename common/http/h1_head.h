@@ -34,4 +34,26 @@ enum h1_event h1_head_field(struct h1_parser *p, struct str line);
  * H1-21 to H1-24, H1-33 to H1-35). */
 enum h1_event h1_head_finish(struct h1_parser *p);
 
+/* --- responses: h1_status.c --- */
+
+/* Version and status. */
+enum h1_event h1_status_line(struct h1_parser *p, struct str line);
+/* The empty line of a response: framing and connection (RFC 9112 6.3, UP-01, UP-06). */
+enum h1_event h1_status_finish(struct h1_parser *p);
+/* "HTTP/1.x"; returns 400 or 505 for what is not, else 0. */
+unsigned h1_version(struct str s, enum http_version *version);
+/* The fields of the message that is read. */
+static inline struct http_fields *h1_fields(struct h1_parser *p)
+{
+	return p->response ? &p->response->fields : &p->request->fields;
+}
+struct h1_connection {
+	bool close;
+	bool keep_alive;
+	bool upgrade;
+	unsigned count;
+};
+/* What the Connection fields say; the fields that they name go (H1-35). */
+enum h1_event h1_connection_options(struct h1_parser *p, struct h1_connection *o);
+
 #endif

@@ -27,12 +27,13 @@ static const struct h1_limits defaults = {
 static const struct sm_state states[] = {
 	[H1_STATE_DONE] = {"done", SM_TO(H1_STATE_LINE)},
 	[H1_STATE_LINE] = {"line", SM_TO(H1_STATE_FIELDS) | SM_TO(H1_STATE_FAILED)},
-	[H1_STATE_FIELDS] = {"fields", SM_TO(H1_STATE_FIXED) | SM_TO(H1_STATE_CHUNK) |
-					       SM_TO(H1_STATE_FAILED)},
-	[H1_STATE_FIXED] = {"fixed", SM_TO(H1_STATE_DONE)},
+	[H1_STATE_FIELDS] = {"fields", SM_TO(H1_STATE_FIXED) | SM_TO(H1_STATE_CLOSE) |
+					       SM_TO(H1_STATE_CHUNK) | SM_TO(H1_STATE_FAILED)},
+	[H1_STATE_FIXED] = {"fixed", SM_TO(H1_STATE_DONE) | SM_TO(H1_STATE_FAILED)},
+	[H1_STATE_CLOSE] = {"close", SM_TO(H1_STATE_DONE)},
 	[H1_STATE_CHUNK] = {"chunk", SM_TO(H1_STATE_DATA) | SM_TO(H1_STATE_TRAILERS) |
 					     SM_TO(H1_STATE_FAILED)},
-	[H1_STATE_DATA] = {"data", SM_TO(H1_STATE_DATA_END)},
+	[H1_STATE_DATA] = {"data", SM_TO(H1_STATE_DATA_END) | SM_TO(H1_STATE_FAILED)},
 	[H1_STATE_DATA_END] = {"data_end", SM_TO(H1_STATE_CHUNK) | SM_TO(H1_STATE_FAILED)},
 	[H1_STATE_TRAILERS] = {"trailers", SM_TO(H1_STATE_DONE) | SM_TO(H1_STATE_FAILED)},
 	[H1_STATE_FAILED] = {"failed", 0},
@@ -48,7 +49,7 @@ static void h1_parser_move(struct h1_parser *p, enum h1_state to)
 
 void h1_refuse(struct h1_parser *p, unsigned status, const char *reason)
 {
-	p->status = status;
+	p->status = p->response && status != 500 ? 502 : status;
 	p->reason = reason;
 	buf_deinit(&p->partial);
 	h1_parser_move(p, H1_STATE_FAILED);
@@ -87,24 +88,41 @@ void h1_parser_deinit(struct h1_parser *p)
 	buf_deinit(&p->partial);
 }
 
-void h1_parser_start(struct h1_parser *p, struct arena *a, struct http_request *request)
+/* What both kinds of messages begin with. */
+static void start(struct h1_parser *p, struct arena *a)
 {
-	if (p->state == H1_STATE_FAILED)
-		return;
-	p->close = p->chunked = p->te_trailers = p->blank = p->data_cr = false;
+	p->close = p->chunked = p->te_trailers = p->blank = p->data_cr = p->until_close = false;
 	p->upgrade = p->absolute = STR_NONE;
 	p->refuse = 0;
 	p->trailers = p->connection = (struct http_fields){NULL, 0, 0};
 	p->arena = a;
-	p->request = request;
 	p->section = p->extensions = 0;
 	p->left = p->received = 0;
 	p->field_count = 0;
 	memset(p->own, 0, sizeof(p->own));
+	h1_parser_move(p, H1_STATE_LINE);
+}
+
+void h1_parser_start(struct h1_parser *p, struct arena *a, struct http_request *request)
+{
+	if (p->state == H1_STATE_FAILED)
+		return;
+	start(p, a);
+	p->request = request;
 	memset(request, 0, sizeof(*request));
 	request->content_length = -1;
 	request->scheme = p->scheme;
-	h1_parser_move(p, H1_STATE_LINE);
+}
+
+void h1_parser_start_response(struct h1_parser *p, struct arena *a, struct http_response *response,
+			      struct str method)
+{
+	if (p->state == H1_STATE_FAILED)
+		return;
+	start(p, a);
+	p->response = response;
+	p->no_content = str_eq(method, STR("HEAD"));
+	*response = (struct http_response){.content_length = -1};
 }
 
 bool h1_parser_started(const struct h1_parser *p)
@@ -178,9 +196,11 @@ static bool take_line(struct h1_parser *p, struct str *in, const struct line_lim
 
 /* --- request line --- */
 
-/* What can be no request is refused at its first byte, not when its line ends: TLS has no lines. */
+/* What can be no message is refused at its first byte, not when its line ends: TLS has no lines. */
 static enum h1_event check_first_byte(struct h1_parser *p, char first)
 {
+	if (p->response)
+		return first == 'H' ? H1_MORE : h1_fail(p, 502, "UP-01");
 	if (first == TLS_HANDSHAKE)
 		return h1_fail(p, 400, "H1-38");
 	if (first == ' ' || first == '\t')
@@ -203,7 +223,7 @@ static bool step_line(struct h1_parser *p, struct str *in, struct str *body, enu
 	if (*event == H1_ERROR || !take_line(p, in, &limit, &line, event))
 		return true;
 	if (line.len > 0) {
-		*event = h1_request_line(p, line);
+		*event = p->response ? h1_status_line(p, line) : h1_request_line(p, line);
 		if (*event == H1_MORE)
 			h1_parser_move(p, H1_STATE_FIELDS);
 	} else if (p->blank) {
@@ -219,12 +239,18 @@ static bool step_line(struct h1_parser *p, struct str *in, struct str *body, enu
 
 static enum h1_event finish_head(struct h1_parser *p)
 {
-	if (h1_head_finish(p) == H1_ERROR)
+	enum h1_state content = H1_STATE_FIXED;
+
+	if ((p->response ? h1_status_finish(p) : h1_head_finish(p)) == H1_ERROR)
 		return H1_ERROR;
 	p->section = 0;
 	p->field_count = 0;
 	buf_deinit(&p->partial);
-	h1_parser_move(p, p->chunked ? H1_STATE_CHUNK : H1_STATE_FIXED);
+	if (p->chunked)
+		content = H1_STATE_CHUNK;
+	else if (p->until_close)
+		content = H1_STATE_CLOSE;
+	h1_parser_move(p, content);
 	return H1_HEAD;
 }
 
@@ -269,6 +295,15 @@ static bool step_fixed(struct h1_parser *p, struct str *in, struct str *body, en
 		*event = H1_BODY;
 		take_content(p, in, body);
 	}
+	return true;
+}
+
+static bool step_close(struct h1_parser *p, struct str *in, struct str *body, enum h1_event *event)
+{
+	*event = in->len > 0 ? H1_BODY : H1_MORE;
+	p->left = in->len;
+	if (in->len > 0)
+		take_content(p, in, body);
 	return true;
 }
 
@@ -413,9 +448,9 @@ static bool (*const steps[])(struct h1_parser *p, struct str *in, struct str *bo
 			     enum h1_event *event) = {
 	[H1_STATE_DONE] = step_done,	     [H1_STATE_LINE] = step_line,
 	[H1_STATE_FIELDS] = step_fields,     [H1_STATE_FIXED] = step_fixed,
-	[H1_STATE_CHUNK] = step_chunk,	     [H1_STATE_DATA] = step_data,
-	[H1_STATE_DATA_END] = step_data_end, [H1_STATE_TRAILERS] = step_trailers,
-	[H1_STATE_FAILED] = step_failed,
+	[H1_STATE_CLOSE] = step_close,	     [H1_STATE_CHUNK] = step_chunk,
+	[H1_STATE_DATA] = step_data,	     [H1_STATE_DATA_END] = step_data_end,
+	[H1_STATE_TRAILERS] = step_trailers, [H1_STATE_FAILED] = step_failed,
 };
 static_assert(array_len(steps) == H1_STATE_COUNT, "one step per state");
 
@@ -426,6 +461,19 @@ enum h1_event h1_parse(struct h1_parser *p, struct str *in, struct str *body)
 	while (!steps[p->state](p, in, body, &event))
 		;
 	return event;
+}
+
+enum h1_event h1_parse_end(struct h1_parser *p)
+{
+	bool whole = p->state == H1_STATE_CLOSE || p->state == H1_STATE_DONE;
+
+	if (p->state == H1_STATE_FAILED)
+		return H1_ERROR;
+	if (!whole && (p->state != H1_STATE_LINE || h1_parser_started(p)))
+		return h1_fail(p, 400, "UP-02");
+	if (p->state == H1_STATE_CLOSE)
+		h1_parser_move(p, H1_STATE_DONE);
+	return H1_END;
 }
 
 enum h1_preface h1_preface(size_t had, struct str bytes)

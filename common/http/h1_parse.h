@@ -1,9 +1,10 @@
-/* The receiving half of HTTP/1.x for a server (RFC 9112), without I/O: bytes in, events out.
- * Strict: what is ambiguous or malformed is refused, never repaired (reliability-goals section 3,
- * whose row ids are the reasons given here). owner: the session, thread: its loop.
+/* The receiving half of HTTP/1.x (RFC 9112), without I/O: bytes in, events out. Requests for a
+ * server, responses for a client. Strict: what is ambiguous or malformed is refused, never repaired
+ * (reliability-goals section 3, whose row ids are the reasons given here). owner: the session,
+ * thread: its loop.
  *
  *   DONE ──start──▶ LINE ──▶ FIELDS ──HEAD event──▶ FIXED ⟲ BODY events ──END event──▶ DONE
- *                                │
+ *                                ├─HEAD event──▶ CLOSE ⟲ BODY events ──h1_parse_end──▶ DONE
  *                                └─HEAD event──▶ CHUNK ──▶ DATA ⟲ BODY events ──▶ DATA_END
  *                                                │  ▲                                │
  *                                                │  └────────────────────────────────┘
@@ -46,9 +47,10 @@ enum h1_event {
 
 enum h1_state {
 	H1_STATE_DONE,	   /* between messages */
-	H1_STATE_LINE,	   /* request line (or the one empty line before it) */
+	H1_STATE_LINE,	   /* request line (or the one empty line before it), or status line */
 	H1_STATE_FIELDS,   /* field lines of the head */
 	H1_STATE_FIXED,	   /* content of a known length, also none */
+	H1_STATE_CLOSE,	   /* content until the connection ends: responses only */
 	H1_STATE_CHUNK,	   /* chunk-size line */
 	H1_STATE_DATA,	   /* content of a chunk */
 	H1_STATE_DATA_END, /* CRLF behind it */
@@ -77,27 +79,33 @@ struct h1_own_value {
 
 struct h1_parser {
 	/* read, after H1_HEAD */
-	bool close;	    /* no further request on this connection after the answer: HTTP/1.0
-			       without keep-alive, or `Connection: close` */
+	bool close;	    /* no further message on this connection: HTTP/1.0 without
+			       keep-alive, `Connection: close`, or a response without a length,
+			       or with one where none may be (UP-06) */
 	bool chunked;	    /* content comes in chunks */
 	bool te_trailers;   /* `TE: trailers`: the client takes trailers */
 	struct str upgrade; /* "websocket" when a usable upgrade to it was asked for (H1-33), else
 			       STR_NONE. The session sends nothing but 101 to switch; without 101
-			       the following bytes are the next request. */
+			       the following bytes are the next request. Of a response: what a
+			       101 switches to, as sent; else STR_NONE. */
 	unsigned refuse;    /* 0, or the status that the session must answer by itself, draining the
 			       body and keeping the connection: 405 for TRACE and TRACK (H1-17) */
 	/* read, after H1_END */
 	struct http_fields trailers; /* without the fields that may not be trailers (H1-29) */
 	/* read, after H1_ERROR */
 	unsigned status;    /* 400, 405, 413, 414, 417, 431, 500 (out of memory), 501, 505; close
-			       after answering */
+			       after answering. Of a response: 502 (UP-01), or 500 */
 	const char *reason; /* row id ("H1-03") or limit name ("limit_head"): bounded label set */
 	/* private */
 	struct h1_limits limits;
 	struct str scheme;
 	enum h1_state state;
 	struct arena *arena;
-	struct http_request *request;
+	struct http_request *request;	/* NULL: a response is read */
+	struct http_response *response; /* NULL: a request is read */
+	bool no_content;		/* the response is to HEAD */
+	bool until_close;		/* its content ends with the connection */
+	enum http_version version;	/* of the message */
 	struct buf partial;	       /* bytes of an unfinished line; no memory between messages */
 	size_t section;		       /* bytes of finished lines of this head or trailer section */
 	uint64_t left;		       /* bytes of content still to come in this body or chunk */
@@ -120,6 +128,17 @@ void h1_parser_deinit(struct h1_parser *p);
  * message (and beyond H1_END); an arena with a limit needs 64 KiB beyond twice the head limit. A
  * parser that failed stays failed. */
 void h1_parser_start(struct h1_parser *p, struct arena *a, struct http_request *request);
+/* As h1_parser_start, for a response to a request with that method. 1xx are messages of their own:
+ * after their H1_END comes the next (behind 101 the other protocol). Parsers are for one kind of
+ * message. What *response holds on H1_HEAD: status 100..599, fields without those of the connection
+ * (as for requests, but Host, Expect and underscores stay), content_length (-1: not known; what a
+ * HEAD would have had). */
+void h1_parser_start_response(struct h1_parser *p, struct arena *a, struct http_response *response,
+			      struct str method);
+/* The peer ended the connection as the protocol below has it (TLS: with close_notify). H1_END: a
+ * response without a length is complete now, or nothing had begun. H1_ERROR: a message is cut
+ * short (UP-02). */
+enum h1_event h1_parse_end(struct h1_parser *p);
 /* Takes bytes from the front of *in and returns the next event; call again until H1_MORE, H1_END or
  * H1_ERROR. H1_MORE: *in is empty, and nothing keeps pointing into it. H1_END: the bytes that are
  * left in *in belong to the next message (or the upgraded protocol); another call before
