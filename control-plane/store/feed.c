@@ -11,6 +11,7 @@
  * Failure paths:
  * - session lost: LISTEN and look again; a load begins anew, with another reset
  * - lost notification: the poll timer looks
+ * - the floor rises between a look and the reading of its many changes: all is loaded
  * - no answer in time: the session is dropped
  * - a secret that does not open: that entity is left out, and logged
  * - a key that is missing: nothing after that revision is given, so that no data plane is told that
@@ -311,13 +312,24 @@ static void look(struct feed *f)
 
 /* --- a load --- */
 
+/* Removals that the look still saw may have been compacted away before its changes are read. */
+static void check_floor(struct feed *f)
+{
+	if (!f->load_all && f->err.kind == ERR_NONE && f->found_floor > f->revision)
+		err_set(&f->err, ERR_CONFLICT,
+			"the floor rose to %llu above revision %llu before all changes were read",
+			(unsigned long long)f->found_floor, (unsigned long long)f->revision);
+}
+
 /* Which statement of a load's batch is the FETCH: always the last. */
 static void on_load_result(struct pg_batch *b, size_t i, const struct pg_result *r)
 {
 	struct feed *f = container_of(b, struct feed, batch);
 
-	if (i == LOOK_HEAD - 1 && f->load_where)
+	if (i == LOOK_HEAD - 1 && f->load_where) {
 		take_where(f, r);
+		check_floor(f);
+	}
 	if (i + 1 < b->count)
 		return;
 	f->load_got = pg_result_rows(r);

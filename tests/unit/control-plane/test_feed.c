@@ -125,6 +125,63 @@ static void test_many_changes(void **state)
 	free(l);
 }
 
+/* Looks and loads stop at the epoch while the gate's value is 1: a sequence is seen as it is now,
+ * whatever snapshot asks. */
+static const char gate_sql[] =
+	"CREATE SEQUENCE gate; ALTER FUNCTION cardea_epoch() RENAME TO cardea_epoch_now;"
+	"CREATE FUNCTION cardea_epoch() RETURNS text LANGUAGE plpgsql AS $$ BEGIN "
+	"WHILE (SELECT last_value FROM gate) = 1 LOOP PERFORM pg_sleep(0.005); END LOOP; "
+	"RETURN cardea_epoch_now(); END $$; SELECT setval('gate', 2)";
+static const char at_gate_sql[] =
+	"SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%cardea_epoch(), %' AND state = "
+	"'active' AND pid <> pg_backend_pid() AND datname = current_database()";
+
+static bool is_at_gate(struct store_fixture *f)
+{
+	char *n = pg_fixture_sql(f->conninfo, at_gate_sql);
+	bool there = strcmp(n, "1") == 0;
+
+	free(n);
+	return there;
+}
+
+static bool was_removed(const struct feed_log *l, const char *id)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (l->changes[i].removed && strcmp(l->changes[i].id, id) == 0)
+			return true;
+	return false;
+}
+
+/* Between the look that finds many changes and their reading, a removal among them is compacted
+ * away: without it the follower would hold the entity for ever. */
+static void test_compacted_before_many_changes_are_read(void **state)
+{
+	struct store_fixture *f = rows_open(pg_fixture_database(0));
+	struct feed_log *l = feed_log_start(f->store);
+	struct txn *t = txn_create(f->store, NULL);
+	char id[40];
+
+	(void)state;
+	run_until(f->on, l->commits == 1);
+	free(pg_fixture_sql(f->conninfo, gate_sql));
+	free(pg_fixture_sql(f->conninfo, "SELECT setval('gate', 1)"));
+	txn_delete(t, &entity_snis, STR(SNI_1), true);
+	for (int i = 0; i < 300; i++) {
+		snprintf(id, sizeof(id), "%08d-0000-4000-8000-00000000000a", i);
+		rows_insert(t, &entity_certificates, rows_certificate(id));
+	}
+	store_fixture_commit(f, t);
+	run_until(f->on, is_at_gate(f));
+	free(pg_fixture_sql(f->conninfo, "UPDATE revisions SET at = now() - interval '2 hours';"
+					 "SELECT cardea_compact(); SELECT setval('gate', 2)"));
+	run_until(f->on, l->committed == 2);
+	assert_int_equal(l->floor, 2);
+	assert_true(l->resets == 2 || was_removed(l, SNI_1));
+	store_fixture_close(f);
+	free(l);
+}
+
 static void test_lost_notifications(void **state)
 {
 	struct store_fixture *f = rows_open(pg_fixture_database(0));
@@ -362,6 +419,7 @@ int main(void)
 		cmocka_unit_test(test_not_pushed),
 		cmocka_unit_test(test_load_in_batches),
 		cmocka_unit_test(test_many_changes),
+		cmocka_unit_test(test_compacted_before_many_changes_are_read),
 		cmocka_unit_test(test_lost_notifications),
 		cmocka_unit_test(test_load_knows_removals),
 		cmocka_unit_test(test_restored_in_place),
