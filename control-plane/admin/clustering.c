@@ -1,4 +1,6 @@
 /* /clustering/...: what the data planes hold. */
+#include <stdlib.h>
+
 #include "control-plane/admin/fault.h"
 #include "control-plane/admin/handlers.h"
 
@@ -18,6 +20,22 @@ void clustering_data_planes(struct admin_request *r)
 {
 	admin_suspend(r);
 	fleet_nodes(r->ctx->fleet, on_nodes, r);
+}
+
+/* Takes body. */
+static void reply_deprecated(struct admin_request *r, json_t *body)
+{
+	char *text = json_dumps(body, JSON_COMPACT);
+	struct http_fields extra = {0};
+	int rc = http_fields_add(&extra, exchange_arena(r->x), STR("deprecation"), STR("true"));
+
+	json_decref(body);
+	if (text && rc == 0)
+		admin_reply_text(r, 200, STR("application/json; charset=utf-8"), str_from(text),
+				 &extra);
+	else
+		fault_internal(r);
+	free(text);
 }
 
 /* Deprecated in Kong, still read by old scripts: id to a few facts. */
@@ -44,7 +62,7 @@ static void on_status(const struct store_result *res, void *arg)
 			json_object_set(node, shown[k], json_object_get(row, shown[k]));
 		json_object_set_new(out, id ? id : "", node);
 	}
-	admin_reply(r, 200, out);
+	reply_deprecated(r, out);
 }
 
 void clustering_status(struct admin_request *r)

@@ -261,6 +261,15 @@ static bool invalid_tags(struct admin_request *r, const char *why)
 	return false;
 }
 
+/* As check_tag of the model: a tag that cannot be there is a mistake. */
+static bool is_tag(struct str tag)
+{
+	for (size_t i = 0; i < tag.len; i++)
+		if ((unsigned char)tag.ptr[i] < 0x20 || tag.ptr[i] == 0x7f)
+			return false;
+	return tag.len > 0;
+}
+
 static bool parse_tags(struct admin_request *r, struct str tags[TAGS_MAX], struct store_page *p)
 {
 	struct str text = r->parent ? STR_NONE : admin_query(r, "tags");
@@ -276,7 +285,7 @@ static bool parse_tags(struct admin_request *r, struct str tags[TAGS_MAX], struc
 	while (str_split(&text, any ? '/' : ',', &tag)) {
 		if (p->tag_count == TAGS_MAX)
 			return invalid_tags(r, "cannot query more than 5 tags");
-		if (tag.len == 0)
+		if (!is_tag(tag))
 			return invalid_tags(r, "invalid filter syntax");
 		tags[p->tag_count++] = tag;
 	}

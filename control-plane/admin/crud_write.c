@@ -13,7 +13,8 @@
 #include "control-plane/admin/plugin_scope.h"
 #include "control-plane/admin/references.h"
 
-enum { TRIES_MAX = 5 };
+/* Each time that clients clash one of them gets through: enough for some dozen at once. */
+enum { TRIES_MAX = 20 };
 
 static bool is_certificates(const struct admin_request *r)
 {
@@ -139,7 +140,16 @@ static void commit(struct admin_request *r, struct txn *t, store_done done)
 	txn_commit(t, done, r);
 }
 
+/* Whether another client took a name of this certificate after the names were looked up: looking
+ * again tells whose it is. */
+static bool lost_a_name(const struct admin_request *r, const struct store_result *res)
+{
+	return is_certificates(r) && res->fault == STORE_UNIQUE && res->entity == &entity_snis;
+}
+
 /* --- POST --- */
+
+static void insert(struct admin_request *r);
 
 static void on_inserted(const struct store_result *res, void *arg)
 {
@@ -147,7 +157,9 @@ static void on_inserted(const struct store_result *res, void *arg)
 
 	if (!admin_resume(r))
 		return;
-	if (res->fault != STORE_OK)
+	if (lost_a_name(r, res) && ++r->tries < TRIES_MAX)
+		check_then(r, insert);
+	else if (res->fault != STORE_OK)
 		fault_reply(r, r->entity, res);
 	else
 		reply_row(r, 201, res->revision);
@@ -191,7 +203,7 @@ static void on_updated(const struct store_result *res, void *arg)
 
 	if (!admin_resume(r))
 		return;
-	if (res->fault == STORE_VERSION && ++r->tries < TRIES_MAX)
+	if ((res->fault == STORE_VERSION || lost_a_name(r, res)) && ++r->tries < TRIES_MAX)
 		crud_resolve(r, true, patch);
 	else if (res->fault != STORE_OK)
 		fault_reply(r, r->entity, res);
@@ -257,14 +269,26 @@ void crud_patch(struct admin_request *r)
 
 static void put(struct admin_request *r);
 
+/* Whether another client made or changed the row after it was looked for. */
+static bool raced(const struct admin_request *r, const struct store_result *res)
+{
+	const char *name = uuid_is(r->key) ? NULL : r->entity->endpoint_key;
+
+	if (res->fault == STORE_VERSION || lost_a_name(r, res))
+		return true;
+	if (r->old)
+		return false;
+	return res->fault == STORE_PRIMARY_KEY ||
+	       (res->fault == STORE_UNIQUE && name && json_object_get(res->key, name));
+}
+
 static void on_put(const struct store_result *res, void *arg)
 {
 	struct admin_request *r = arg;
-	bool raced = res->fault == STORE_VERSION || (!r->old && res->fault == STORE_PRIMARY_KEY);
 
 	if (!admin_resume(r))
 		return;
-	if (raced && ++r->tries < TRIES_MAX)
+	if (raced(r, res) && ++r->tries < TRIES_MAX)
 		crud_resolve(r, true, put);
 	else if (res->fault != STORE_OK)
 		fault_reply(r, r->entity, res);
@@ -329,8 +353,15 @@ static void put_key(struct admin_request *r)
 		json_object_set(r->input, "id", json_object_get(r->old, "id"));
 }
 
+static void put_again(struct admin_request *r)
+{
+	crud_resolve(r, true, put);
+}
+
 static void put_resolved(struct admin_request *r)
 {
+	/* Under a name that nobody had: whoever has it by then is who is replaced. */
+	r->again = r->old || uuid_is(r->key) || ++r->tries >= TRIES_MAX ? NULL : put_again;
 	build(r, NULL);
 	if (r->row)
 		check_then(r, replace);

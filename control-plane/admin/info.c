@@ -51,10 +51,29 @@ void info_root(struct admin_request *r)
 			      "configuration", configuration(r)));
 }
 
+/* How sizes are to be shown. None is shown yet, but a mistake is one. Answers unless it returns
+ * true. */
+static bool check_units(struct admin_request *r)
+{
+	struct str unit = admin_query(r, "unit"), scale = admin_query(r, "scale");
+	bool known = unit.len == 1 && strchr("bkmgBKMG", unit.ptr[0]);
+
+	if (unit.ptr && !known)
+		admin_reply_message(r, 400, "invalid unit '%.*s' (expected 'k/K', 'm/M', or 'g/G')",
+				    (int)unit.len, unit.ptr);
+	else if (str_starts(scale, STR("-")))
+		admin_reply_message(r, 400, "scale must be equal or greater than 0");
+	else
+		return true;
+	return false;
+}
+
 void info_status(struct admin_request *r)
 {
 	const struct admin_context *ctx = r->ctx;
 
+	if (!check_units(r))
+		return;
 	admin_reply(r, 200,
 		    json_pack("{s:{s:b}, s:{s:I}, s:{s:I}, s:{s:[], s:{}}}", "database",
 			      "reachable", store_reachable(ctx->store), "server", "total_requests",

@@ -3,11 +3,13 @@
 #include "control-plane/admin/page.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/core/codec.h"
 #include "control-plane/admin/fault.h"
 
 enum { SIZE_DEFAULT = 100, SIZE_MAX_ROWS = 1000, OFFSET_MAX = 4096, OFFSET_SHOWN = 128 };
+enum { TIMED_KEY = 2, SECONDS_DIGITS_MAX = 12 }; /* the time and the id; up to the year 33658 */
 
 bool page_size(struct admin_request *r, unsigned *size)
 {
@@ -35,6 +37,17 @@ bool page_size(struct admin_request *r, unsigned *size)
 	return false;
 }
 
+/* Seconds since 1970, maybe with a fraction. */
+static bool is_seconds(const char *text)
+{
+	size_t whole = strspn(text, "0123456789");
+
+	text += whole;
+	if (*text == '.')
+		text += 1 + strspn(text + 1, "0123456789");
+	return whole > 0 && whole <= SECONDS_DIGITS_MAX && *text == '\0';
+}
+
 static bool is_key(const json_t *array, size_t n)
 {
 	const json_t *one;
@@ -47,6 +60,8 @@ static bool is_key(const json_t *array, size_t n)
 		if (!json_is_string(one))
 			return false;
 	}
+	if (n == TIMED_KEY && !is_seconds(json_string_value(json_array_get(array, 0))))
+		return false;
 	return uuid_is(str_from(json_string_value(json_array_get(array, n - 1))));
 }
 

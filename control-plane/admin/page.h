@@ -7,8 +7,8 @@
 
 /* The size asked for. Answers 400 unless it returns true. */
 bool page_size(struct admin_request *r, unsigned *size) must_check;
-/* The array that an offset stands for: n texts, the last a UUID; new reference, NULL without an
- * offset. Answers 400 unless it returns true. */
+/* The array that an offset stands for: n texts, the last a UUID, the first of two a time in
+ * seconds; new reference, NULL without an offset. Answers 400 unless it returns true. */
 bool page_offset(struct admin_request *r, size_t n, json_t **out) must_check;
 /* The number that an offset stands for: of lists whose key is one; 0 without an offset. Answers 400
  * unless it returns true. */

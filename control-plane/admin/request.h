@@ -50,6 +50,8 @@ struct admin_request {
 	void (*finish_page)(struct admin_request *r, json_t *page);
 	char parent_id[40]; /* resolved */
 	unsigned tries;	    /* of a write that raced */
+	/* What to do when the name in the path is held by somebody after all; NULL: refuse. */
+	admin_handler again;
 	unsigned page_size; /* rows of a list's page */
 	unsigned attempts;  /* of the order when the client began to wait */
 	uint64_t started_ns;

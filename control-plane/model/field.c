@@ -186,12 +186,13 @@ struct message {
 	bool failed;
 };
 
+/* path: NULL for a text of the whole entity. */
 static void message_add(struct message *m, const char *path, const char *text)
 {
 	const char *gap = m->count ? "; " : "";
 	int rc;
 
-	if (path[0])
+	if (path)
 		rc = buf_addf(&m->text, NULL, "%s%s: %s", gap, path, text);
 	else
 		rc = buf_addf(&m->text, NULL, "%s%s", gap, text);
@@ -207,7 +208,7 @@ static void message_walk_child(struct message *m, const char *path, const char *
 {
 	char *below = NULL;
 
-	if (asprintf(&below, "%s%s%s", path, path[0] ? "." : "", name) < 0) {
+	if (asprintf(&below, "%s%s%s", path ? path : "", path ? "." : "", name) < 0) {
 		m->failed = true;
 		return;
 	}
@@ -267,9 +268,9 @@ json_t *violations_body(const struct violations *v)
 	char head[64] = "schema violation";
 	size_t i;
 
-	json_array_foreach(v->entity, i, text) message_add(&m, "", json_string_value(text));
+	json_array_foreach(v->entity, i, text) message_add(&m, NULL, json_string_value(text));
 	if (v->fields)
-		message_walk(&m, "", v->fields);
+		message_walk(&m, NULL, v->fields);
 	if (m.count > 1)
 		snprintf(head, sizeof(head), "%zu schema violations", m.count);
 	if (v->entity && fields)

@@ -39,6 +39,9 @@ enum field_flag {
 	FIELD_PRECISE = 1 << 7,	   /* TIMESTAMP: seconds with milliseconds, as a float */
 };
 
+/* Bytes of a UNIQUE text: an index of PostgreSQL ends at 2,704 of them. */
+enum { FIELD_UNIQUE_MAX = 1024 };
+
 /* Looks at a value whose type is right: 0, or -1 with the violation's text in e. */
 typedef int (*field_check)(const json_t *value, struct err *e);
 

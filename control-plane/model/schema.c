@@ -57,6 +57,8 @@ static void describe_limits(json_t *out, const struct field *f)
 				    json_pack("[I, I]", (json_int_t)f->min, (json_int_t)f->max));
 	if (f->len_min)
 		json_object_set_new(out, "len_min", json_integer((json_int_t)f->len_min));
+	if (f->type == FIELD_STRING && (f->flags & FIELD_UNIQUE))
+		json_object_set_new(out, "len_max", json_integer(FIELD_UNIQUE_MAX));
 	if (f->fallback)
 		json_object_set_new(out, "default", json_loads(f->fallback, JSON_DECODE_ANY, NULL));
 }

@@ -18,7 +18,9 @@ static const char *const type_texts[] = {
 
 static json_t *refuse_type(const struct field *f, const struct path *p, struct violations *v)
 {
-	violations_add_at(v, p, "expected %s", type_texts[f->type]);
+	enum field_type shown = f->flags & FIELD_PRECISE ? FIELD_NUMBER : f->type;
+
+	violations_add_at(v, p, "expected %s", type_texts[shown]);
 	return NULL;
 }
 
@@ -60,6 +62,8 @@ static json_t *normalise_string(const struct field *f, const json_t *given, stru
 		violations_add_at(v, p, "must not contain NUL bytes");
 	else if (json_string_length(given) < min)
 		violations_add_at(v, p, "length must be at least %zu", min);
+	else if ((f->flags & FIELD_UNIQUE) && json_string_length(given) > FIELD_UNIQUE_MAX)
+		violations_add_at(v, p, "length must be at most %d", FIELD_UNIQUE_MAX);
 	else if (f->one_of && !one_of(f, text))
 		refuse_one_of(f, p, v);
 	return json_copy((json_t *)(uintptr_t)given);
