@@ -216,13 +216,17 @@ static void look_at_streams(struct fleet *f)
 {
 	uint64_t now = now_ms();
 
+	f->image.seen_ms = store_followed_ns(f->store) / 1000000;
 	list_for_each_safe(l, &f->server.streams)
 	{
 		struct stream *s = stream_at(l);
 		if (s->ended)
 			continue;
 		node_image_commit(&s->node, &f->image, now);
-		stream_kick(s);
+		if (node_should_leave(&s->node, now))
+			stream_end(s, GRPC_UNAVAILABLE, "this control plane has read less");
+		else
+			stream_kick(s);
 	}
 }
 

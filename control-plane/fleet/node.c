@@ -62,12 +62,12 @@ static void begin_delta(struct node *n, struct image *m)
 }
 
 /* A node that holds more than this control plane has read: the others may just be faster. When that
- * does not pass, the database lost writes (FL-07). true: wait. */
+ * does not pass although the database was asked since, it lost writes (FL-07). true: wait. */
 static bool wait_ahead(struct node *n, const struct image *m, uint64_t now_ms)
 {
 	if (n->ahead_until == 0)
 		n->ahead_until = now_ms + NODE_AHEAD_MS;
-	if (now_ms < n->ahead_until)
+	if (now_ms < n->ahead_until || m->seen_ms < n->ahead_until)
 		return true;
 	log_error("data plane is ahead of the database and gets an older state",
 		  log_str("node", n->id), log_str("hostname", n->hostname),
@@ -184,6 +184,12 @@ void node_image_commit(struct node *n, struct image *m, uint64_t now_ms)
 	default:
 		break;
 	}
+}
+
+bool node_should_leave(const struct node *n, uint64_t now_ms)
+{
+	return n->state == NODE_WAITING && n->ahead_until != 0 &&
+	       now_ms >= n->ahead_until + NODE_AHEAD_MS;
 }
 
 uint64_t node_acked(const struct node *n)

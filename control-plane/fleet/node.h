@@ -85,6 +85,10 @@ void node_image_reset(struct node *n, bool other_epoch);
 /* The image got a revision; also called every second, for nodes that are ahead. */
 void node_image_commit(struct node *n, struct image *m, uint64_t now_ms);
 
+/* The node is ahead of this control plane, which cannot ask the database why: another control plane
+ * knows more (FL-10). */
+bool node_should_leave(const struct node *n, uint64_t now_ms);
+
 /* What the node serves, as far as it is known to be of the image's epoch; 0: nothing. */
 uint64_t node_acked(const struct node *n);
 /* Whether node_pump has something to send. */

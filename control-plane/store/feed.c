@@ -63,6 +63,8 @@ struct feed {
 	/* What the running look or load found. */
 	char found_epoch[EPOCH_MAX];
 	uint64_t found_revision, found_floor;
+	uint64_t asked_ns; /* when it began */
+	uint64_t seen_ns;  /* when the last that was given began */
 	struct gathered *gathered;
 	size_t gathered_count, gathered_cap;
 	bool overflow; /* a look found more changes than it gives */
@@ -188,6 +190,7 @@ static void commit(struct feed *f)
 	if (f->closing)
 		return;
 	f->loaded = true;
+	f->seen_ns = f->asked_ns;
 	f->revision = f->found_revision;
 	f->floor = f->found_floor;
 	if (moved)
@@ -297,6 +300,7 @@ static void look(struct feed *f)
 
 	f->again = false;
 	f->overflow = false;
+	f->asked_ns = clock_mono_ns();
 	batch_begin(f);
 	/* Before the first load nothing of the changes is wanted but where the cluster is. */
 	snprintf(last, sizeof(last), "%llu",
@@ -400,8 +404,10 @@ static void load_step(struct feed *f)
 		return;
 	}
 	f->load_where = !f->load_opened;
-	if (!f->load_opened)
+	if (!f->load_opened) {
+		f->asked_ns = clock_mono_ns();
 		load_open(f);
+	}
 	if (f->load_declared != f->load_kind + 1) {
 		if (f->load_declared)
 			(void)add(f, "CLOSE c", NULL, 0);
@@ -531,6 +537,11 @@ void feed_release(struct feed *f)
 		return;
 	}
 	timer_start(&f->poll, f->poll_ms, f->poll_ms);
+}
+
+uint64_t feed_seen_ns(const struct feed *f)
+{
+	return f->seen_ns;
 }
 
 static void on_part_closed(void *arg)

@@ -24,6 +24,8 @@ int feed_create(struct feed **out, struct loop *l, const struct feed_conf *c,
 		const struct feed_events *ev, struct err *e) must_check;
 /* The schema is there: begin. */
 void feed_release(struct feed *f);
+/* When (clock_mono_ns) the database was asked for what was given last as all there is; 0: never. */
+uint64_t feed_seen_ns(const struct feed *f);
 void feed_close(struct feed *f, void (*closed)(void *arg), void *arg);
 
 #endif

@@ -526,6 +526,11 @@ int store_follow(struct store *s, const struct feed_events *ev, struct err *e)
 	return 0;
 }
 
+uint64_t store_followed_ns(const struct store *s)
+{
+	return s->feed ? feed_seen_ns(s->feed) : 0;
+}
+
 void store_unfollow(struct store *s)
 {
 	if (!s->feed)

@@ -187,6 +187,9 @@ struct feed_events {
  * key is not in the keyring ends the load or the changes, which are tried again until the keyring
  * has it. */
 int store_follow(struct store *s, const struct feed_events *ev, struct err *e) must_check;
+/* When (clock_mono_ns) the database was asked for what the follower was given last as all there is;
+ * 0: never. It grows at least every few seconds while the database is there. */
+uint64_t store_followed_ns(const struct store *s);
 /* From now on no event is given. For a follower that ends before the store. */
 void store_unfollow(struct store *s);
 

@@ -64,6 +64,7 @@ static void set(struct bench *b, char c, bool removed, uint64_t revision)
 
 static void commit(struct bench *b, uint64_t revision)
 {
+	b->image.seen_ms = b->now_ms;
 	image_commit(&b->image, revision, b->image.floor);
 	node_image_commit(&b->node, &b->image, b->now_ms);
 }
@@ -389,6 +390,33 @@ static void test_ahead(void **state)
 	teardown(&b);
 }
 
+/* Without the database a control plane cannot say that what the node holds was lost. */
+static void test_ahead_without_the_database(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	setup(&b);
+	b.now_ms = 1000;
+	b.image.seen_ms = 1000;
+	assert_int_equal(hello(&b, "e1", 5), 0);
+	b.now_ms += NODE_AHEAD_MS;
+	node_image_commit(&b.node, &b.image, b.now_ms);
+	assert_int_equal(b.node.state, NODE_WAITING);
+	assert_int_equal(node_acked(&b.node), 5);
+	b.now_ms += NODE_AHEAD_MS - 1;
+	node_image_commit(&b.node, &b.image, b.now_ms);
+	assert_false(node_should_leave(&b.node, b.now_ms));
+	b.now_ms += 1;
+	node_image_commit(&b.node, &b.image, b.now_ms);
+	assert_true(node_should_leave(&b.node, b.now_ms));
+	/* It answers again: these writes are lost. */
+	commit(&b, 3);
+	assert_false(node_should_leave(&b.node, b.now_ms));
+	sends(&b, "begin 3 a b commit 3/0");
+	teardown(&b);
+}
+
 static void test_state_names(void **state)
 {
 	static const char *const names[NODE_STATES] = {"new",	  "waiting", "snapshot", "delta",
@@ -413,6 +441,7 @@ int main(void)
 		cmocka_unit_test(test_waits_for_the_load),
 		cmocka_unit_test(test_reset_in_a_snapshot),
 		cmocka_unit_test(test_ahead),
+		cmocka_unit_test(test_ahead_without_the_database),
 		cmocka_unit_test(test_state_names),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,66 @@
+"""A relay in front of PostgreSQL's unix socket that a test can cut: the partition of one control plane from the database."""
+
+import contextlib
+import re
+import shutil
+import socket
+import tempfile
+import threading
+
+
+class Relay:
+    """`dsn` leads to the same database through this relay."""
+
+    def __init__(self, dsn):
+        host = re.search(r"host=(\S+)", dsn).group(1)
+        port = re.search(r"port=(\S+)", dsn)
+        name = f".s.PGSQL.{port.group(1) if port else 5432}"
+        self._target, self._folder = f"{host}/{name}", tempfile.mkdtemp(prefix="cardea-relay.", dir="/tmp")
+        self.dsn = dsn.replace(f"host={host}", f"host={self._folder}")
+        self._pairs, self._lock, self._open = [], threading.Lock(), True
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(f"{self._folder}/{name}")
+        self._listener.listen(64)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                near = self._listener.accept()[0]
+                far = socket.socket(socket.AF_UNIX)
+                with self._lock:
+                    if self._open:
+                        far.connect(self._target)
+                        self._pairs.append((near, far))
+                    else:
+                        near.close()
+                        continue
+                for a, b in ((near, far), (far, near)):
+                    threading.Thread(target=self._copy, args=(a, b), daemon=True).start()
+
+    @staticmethod
+    def _copy(source, to):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                to.sendall(data)
+        for s in (source, to):
+            with contextlib.suppress(OSError):
+                s.shutdown(socket.SHUT_RDWR)
+
+    def cut(self):
+        with self._lock:
+            self._open = False
+            for pair in self._pairs:
+                for s in pair:
+                    with contextlib.suppress(OSError):
+                        s.shutdown(socket.SHUT_RDWR)
+            self._pairs.clear()
+
+    def mend(self):
+        with self._lock:
+            self._open = True
+
+    def close(self):
+        self.cut()
+        self._listener.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
