@@ -45,7 +45,7 @@ struct image {
 	char epoch[NODE_EPOCH_MAX + 1]; /* read */
 	uint64_t revision;		/* read: of the last commit */
 	uint64_t floor;			/* read: who holds less needs a snapshot */
-	uint64_t seen_ms;		/* set by its owner: at that time the database held no more */
+	uint64_t seen_ms;		/* set: at that time the database held no more */
 	size_t live;			/* read: entities that are not removed */
 	bool ready;			/* read: a commit came since the reset */
 	bool open;			/* read: changes came since the last commit */

@@ -234,6 +234,12 @@ static int send_commit(struct node *n, const struct image *m, const struct node_
 	return rc;
 }
 
+/* What it did not get yet may have held removals that are forgotten now. */
+static bool floor_passed(const struct node *n, const struct image *m)
+{
+	return (n->state == NODE_SNAPSHOT ? n->began : n->since) < m->floor;
+}
+
 int node_pump(struct node *n, struct image *m, const struct node_sink *sink, size_t budget,
 	      enum node_pump *result, struct err *e)
 {
@@ -260,7 +266,14 @@ int node_pump(struct node *n, struct image *m, const struct node_sink *sink, siz
 	}
 	/* Changes of an unfinished batch may have gone out; their commit follows with it. */
 	*result = NODE_PUMP_DONE;
-	return m->open ? 0 : send_commit(n, m, sink, e);
+	if (m->open)
+		return 0;
+	if (!floor_passed(n, m))
+		return send_commit(n, m, sink, e);
+	node_move(n, NODE_WAITING);
+	begin_snapshot(n, m);
+	*result = NODE_PUMP_MORE;
+	return 0;
 }
 
 void node_leave(struct node *n)

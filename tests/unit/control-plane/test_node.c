@@ -220,6 +220,30 @@ static void test_full_connection(void **state)
 	teardown(&b);
 }
 
+/* So slow that removals which it was still to be sent were forgotten meanwhile. */
+static void test_floor_passes_a_slow_node(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	setup(&b);
+	assert_int_equal(hello(&b, "e1", 1), 0);
+	assert_string_equal(pump(&b, 1, NODE_PUMP_MORE), "b");
+	image_commit(&b.image, 3, 3);
+	assert_string_equal(pump(&b, 100000, NODE_PUMP_MORE), "");
+	sends(&b, "begin 3 a b commit 3/0");
+	teardown(&b);
+
+	setup(&b);
+	assert_int_equal(hello(&b, "", 0), 0);
+	assert_string_equal(pump(&b, 1, NODE_PUMP_MORE), "begin 3 a");
+	set(&b, 'a', true, 4);
+	image_commit(&b.image, 4, 4);
+	assert_string_equal(pump(&b, 100000, NODE_PUMP_MORE), "b");
+	sends(&b, "begin 4 b commit 4/0");
+	teardown(&b);
+}
+
 static void test_nack(void **state)
 {
 	struct bench b;
@@ -434,6 +458,7 @@ int main(void)
 		cmocka_unit_test(test_deltas_follow),
 		cmocka_unit_test(test_slices),
 		cmocka_unit_test(test_full_connection),
+		cmocka_unit_test(test_floor_passes_a_slow_node),
 		cmocka_unit_test(test_nack),
 		cmocka_unit_test(test_nack_of_an_older_revision),
 		cmocka_unit_test(test_nack_of_a_snapshot),
