@@ -1,6 +1,5 @@
 """decK, Kong's declarative client, built from its Go module. Built once per version, into build/deck/."""
 
-import functools
 import glob
 import json
 import os
@@ -44,7 +43,6 @@ def _download(go):
     return pathlib.Path(json.loads(r.stdout)["Dir"])
 
 
-@functools.cache
 def binary():
     """Path of the deck command. `go install module@version` refuses a module with replace directives, so it is built in a copy of its source."""
     built = FOLDER / f"deck-{VERSION}"
@@ -70,8 +68,8 @@ def binary():
 class Deck:
     """The deck command against one admin API."""
 
-    def __init__(self, admin_url, folder):
-        self.argv = [binary(), "--kong-addr", admin_url, "--analytics=false", "--no-color", "gateway"]
+    def __init__(self, command, admin_url, folder):
+        self.argv = [command, "--kong-addr", admin_url, "--analytics=false", "--no-color", "gateway"]
         self.folder = pathlib.Path(folder)
 
     def run(self, *args, ok=(0,)):

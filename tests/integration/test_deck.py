@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 import rows
-from deck import Deck
+from deck import Deck, binary
 from harness import ROOT
 
 NOTHING = {"_format_version": "3.0"}
@@ -18,10 +18,15 @@ def cp(bare_cluster):
     return bare_cluster.add_control_plane().start()
 
 
+@pytest.fixture(scope="module")
+def command():
+    return binary()
+
+
 @pytest.fixture
-def deck(cp, tmp_path):
+def deck(command, cp, tmp_path):
     """Begins and ends with an empty gateway."""
-    d = Deck(cp.admin_url, tmp_path)
+    d = Deck(command, cp.admin_url, tmp_path)
     d.run("reset", "--force")
     yield d
     d.run("reset", "--force")
