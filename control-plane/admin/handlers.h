@@ -4,13 +4,23 @@
 
 #include "control-plane/admin/request.h"
 
-/* info.c (kong-admin-api.md 3.2, 3.3, 3.9) */
+/* root.c (kong-admin-api.md 3.2) */
 void info_root(struct admin_request *r);
+
+/* info.c (3.3, 3.9) */
 void info_status(struct admin_request *r);
 void info_ready(struct admin_request *r);
 void info_drain(struct admin_request *r);
 void info_metrics(struct admin_request *r);
 void info_endpoints(struct admin_request *r);
+
+/* log_level.c (3.7): this control plane's, or that of all */
+void log_level_get(struct admin_request *r);
+void log_level_put(struct admin_request *r);
+void log_level_put_all(struct admin_request *r);
+
+/* openapi.c */
+void openapi_get(struct admin_request *r);
 
 /* tags.c (1.8) */
 void tags_all(struct admin_request *r);

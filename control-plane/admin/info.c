@@ -1,55 +1,11 @@
-/* What the control plane says of itself: /, /status, /status/ready, /metrics, /endpoints. */
+/* What the control plane says of itself: /status, /status/ready, /metrics, /endpoints. */
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/core/log.h"
 #include "control-plane/admin/fault.h"
 #include "control-plane/admin/handlers.h"
-#include "control-plane/admin/router.h"
-
-/* The API level that clients of Kong look for (kong-admin-api.md 3.2). */
-static const char compatible_version[] = "3.9.1";
-
-static json_t *value_json(const struct conf_key *key, const char *text)
-{
-	if (key->type == CONF_BOOL)
-		return json_boolean(strcmp(text, "on") == 0);
-	if (key->type == CONF_INT)
-		return json_sprintf("%s", text);
-	return json_string(text);
-}
-
-static json_t *configuration(struct admin_request *r)
-{
-	const struct admin_conf *c = &r->ctx->conf;
-	json_t *out = json_object();
-	struct buf text = BUF_INIT;
-
-	for (size_t i = 0; i < c->key_count; i++) {
-		buf_clear(&text);
-		if (conf_value_text(&c->keys[i], c->values, &text, NULL) == 0)
-			json_object_set_new(out, c->keys[i].name,
-					    value_json(&c->keys[i], text.data ? text.data : ""));
-	}
-	buf_deinit(&text);
-	json_object_set_new(out, "role", json_string("control_plane"));
-	json_object_set_new(out, "router_flavor", json_string("traditional_compatible"));
-	return out;
-}
-
-void info_root(struct admin_request *r)
-{
-	admin_reply(r, 200,
-		    json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:{s:i, s:i}, s:{s:{}, s:[]}, "
-			      "s:{s:i, s:[]}, "
-			      "s:o}",
-			      "tagline", "Welcome to Cardea", "version", compatible_version,
-			      "cardea_version", CARDEA_VERSION, "edition", "community", "hostname",
-			      r->ctx->hostname, "node_id", r->ctx->conf.control_plane_id, "timers",
-			      "running", 0, "pending", 0, "plugins", "available_on_server",
-			      "enabled_in_cluster", "pids", "master", (int)getpid(), "workers",
-			      "configuration", configuration(r)));
-}
+#include "control-plane/admin/paths.h"
 
 /* How sizes are to be shown. None is shown yet, but a mistake is one. Answers unless it returns
  * true. */
@@ -118,42 +74,62 @@ void info_metrics(struct admin_request *r)
 	buf_deinit(&text);
 }
 
-static void add_nested_paths(json_t *data, const struct entity *t)
+/* Sorted by segments: "/a/b" before "/a-b". */
+static int compare_paths(const void *a, const void *b)
 {
-	const struct entity *child;
+	const unsigned char *x = *(const unsigned char *const *)a;
+	const unsigned char *y = *(const unsigned char *const *)b;
 
-	for (size_t i = 0; (child = entity_at(i)); i++) {
-		if (child->internal || !entity_reference(child, t))
-			continue;
-		json_array_append_new(data,
-				      json_sprintf("/%s/:%s/%s", t->name, t->name, child->name));
-		json_array_append_new(data, json_sprintf("/%s/:%s/%s/:%s", t->name, t->name,
-							 child->name, child->name));
+	while (*x && *x == *y) {
+		x++;
+		y++;
 	}
+	return (*x == '/' ? 1 : *x) - (*y == '/' ? 1 : *y);
 }
 
-static void add_paths(json_t *data, const struct entity *t)
+struct path_list {
+	char (*texts)[PATHS_TEXT_SIZE]; /* NULL: only counted */
+	size_t count;
+};
+
+static int add_path(const struct api_path *p, void *arg)
 {
-	add_nested_paths(data, t);
-	if (t->below_parent)
-		return;
-	json_array_append_new(data, json_sprintf("/%s", t->name));
-	json_array_append_new(data, json_sprintf("/%s/:%s", t->name, t->name));
-	for (size_t k = 0; k < t->field_count && !t->no_reverse; k++)
-		if (t->fields[k].type == FIELD_FOREIGN)
-			json_array_append_new(data, json_sprintf("/%s/:%s/%s", t->name, t->name,
-								 t->fields[k].name));
+	struct path_list *l = arg;
+
+	if (l->texts)
+		memcpy(l->texts[l->count], p->text, sizeof(p->text));
+	l->count++;
+	return 0;
+}
+
+static json_t *sorted_paths(const struct path_list *l)
+{
+	const char **order = calloc(l->count, sizeof(*order));
+	json_t *data = order ? json_array() : NULL;
+
+	for (size_t i = 0; data && i < l->count; i++)
+		order[i] = l->texts[i];
+	if (data)
+		qsort(order, l->count, sizeof(*order), compare_paths);
+	for (size_t i = 0; data && i < l->count; i++)
+		json_array_append_new(data, json_string(order[i]));
+	free(order);
+	return data;
 }
 
 void info_endpoints(struct admin_request *r)
 {
-	json_t *data = json_array();
-	const struct entity *t;
+	struct path_list l = {.texts = NULL};
+	json_t *data = NULL;
 
-	for (const struct route *route = admin_routes; route->pattern; route++)
-		json_array_append_new(data, json_string(route->pattern));
-	for (size_t i = 0; (t = entity_at(i)); i++)
-		if (!t->internal)
-			add_paths(data, t);
-	admin_reply(r, 200, json_pack("{s:o, s:n}", "data", data, "next"));
+	if (paths_each(add_path, &l) == 0)
+		l.texts = calloc(l.count, sizeof(*l.texts));
+	l.count = 0;
+	if (l.texts && paths_each(add_path, &l) == 0)
+		data = sorted_paths(&l);
+	free(l.texts);
+	if (data)
+		admin_reply(r, 200, json_pack("{s:o}", "data", data));
+	else
+		fault_internal(r);
 }

@@ -31,7 +31,13 @@ static const struct entity *entity_of_path(struct admin_request *r)
 
 void schemas_entity(struct admin_request *r)
 {
-	const struct entity *t = entity_of_path(r);
+	const struct entity *t;
+
+	if (str_eq(r->segments[1], STR("tags"))) {
+		reply_or_fail(r, schema_of_tags());
+		return;
+	}
+	t = entity_of_path(r);
 
 	if (t)
 		reply_or_fail(r, schema_of_entity(t));

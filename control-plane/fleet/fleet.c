@@ -15,6 +15,7 @@
 #include "common/core/log.h"
 #include "control-plane/fleet/barrier.h"
 #include "control-plane/fleet/image.h"
+#include "control-plane/fleet/level.h"
 #include "control-plane/fleet/member.h"
 #include "control-plane/fleet/nodes_table.h"
 #include "control-plane/fleet/stream.h"
@@ -32,7 +33,8 @@ struct fleet {
 	struct nodes_table table;
 	struct stream_server server;
 	struct ticket_keeper tickets;
-	struct timer tick; /* expiry of members, nodes that are ahead */
+	struct level level;
+	struct timer tick; /* expiry of members, nodes that are ahead, the log level */
 	bool have_table;
 	bool have_tickets;
 	bool closing;
@@ -253,6 +255,7 @@ static void on_nodes(const char *payload, void *arg)
 	struct fleet *f = arg;
 
 	nodes_table_notified(&f->table, payload);
+	level_notified(&f->level, f->self, payload, now_ms());
 }
 
 /* --- time and metrics --- */
@@ -262,6 +265,7 @@ static void on_tick(struct timer *t)
 	struct fleet *f = container_of(t, struct fleet, tick);
 
 	members_expire(&f->members, now_ms());
+	level_tick(&f->level, now_ms());
 	barriers_check(&f->barriers);
 	if (f->image.ready && !f->image.open)
 		look_at_streams(f);
@@ -449,4 +453,25 @@ void fleet_on_challenge_hit(struct fleet *f,
 void fleet_nodes(struct fleet *f, store_done done, void *arg)
 {
 	nodes_table_list(&f->table, done, arg);
+}
+
+void fleet_log_level(struct fleet *f, enum log_level level, uint64_t seconds)
+{
+	level_set(&f->level, level, seconds, now_ms());
+}
+
+void fleet_log_level_all(struct fleet *f, enum log_level level, uint64_t seconds, store_done done,
+			 void *arg)
+{
+	struct store_result failed = {.fault = STORE_FAILED};
+	struct buf notice = BUF_INIT;
+
+	if (log_level() != level)
+		fleet_log_level(f, level, seconds);
+	if (level_notice(&notice, f->self, level, seconds, &failed.err) < 0)
+		done(&failed, arg);
+	else
+		store_query(f->store, "SELECT pg_notify('cardea_nodes', $1)",
+			    (const char *const[]){notice.data}, 1, done, arg);
+	buf_deinit(&notice);
 }

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "common/core/err.h"
+#include "common/core/log.h"
 #include "common/metrics/metrics.h"
 #include "common/net/addr.h"
 #include "common/net/loop.h"
@@ -68,5 +69,13 @@ void fleet_on_challenge_hit(struct fleet *f,
 /* /clustering/data-planes rows (kong-admin-api.md 3.6, and Cardea's own `revision`, `nack`,
  * `connected`, `control_plane`), from the nodes table; r->rows are shaped as shown to clients. */
 void fleet_nodes(struct fleet *f, store_done done, void *arg);
+
+/* --- the log level --- */
+
+/* Of this control plane, for so many seconds; 0: for good (level.h). */
+void fleet_log_level(struct fleet *f, enum log_level level, uint64_t seconds);
+/* Of every control plane. done tells whether the others could be told. */
+void fleet_log_level_all(struct fleet *f, enum log_level level, uint64_t seconds, store_done done,
+			 void *arg);
 
 #endif

@@ -154,12 +154,15 @@ static void check(const json_t *entity, struct violations *v)
 	check_types(entity, v);
 }
 
+static const char *const all_or_none[] = {"cert_alt", "key_alt", NULL};
+
 const struct entity entity_certificates = {
 	.name = "certificates",
 	.singular = "certificate",
 	.fields = fields,
 	.field_count = array_len(fields),
 	.check = check,
+	.all_or_none = all_or_none,
 	.has_tags = true,
 	.pushed = true,
 };

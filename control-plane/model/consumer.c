@@ -16,6 +16,8 @@ static void check(const json_t *entity, struct violations *v)
 				      v->updating ? "when updating, " : "");
 }
 
+static const char *const at_least_one[] = {"custom_id", "username", NULL};
+
 const struct entity entity_consumers = {
 	.name = "consumers",
 	.singular = "consumer",
@@ -23,5 +25,6 @@ const struct entity entity_consumers = {
 	.fields = fields,
 	.field_count = array_len(fields),
 	.check = check,
+	.at_least_one = at_least_one,
 	.has_tags = true,
 };

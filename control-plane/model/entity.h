@@ -10,6 +10,8 @@
 
 #include "control-plane/model/field.h"
 
+struct condition; /* condition.h */
+
 struct entity {
 	const char *name;	    /* "certificates": table, path, kind in the feed */
 	const char *singular;	    /* "certificate" */
@@ -21,6 +23,12 @@ struct entity {
 	void (*prepare)(json_t *input, const json_t *old, struct violations *v);
 	/* Checks over several fields, after each field is right. May be NULL. */
 	void (*check)(const json_t *entity, struct violations *v);
+	/* The rules of `check` that are tables, as GET /schemas/{entity} tells them. May be NULL,
+	 * as may the lists of names, which end with NULL. */
+	const struct condition *conditions;
+	size_t condition_count;
+	const char *const *at_least_one;
+	const char *const *all_or_none;
 	/* Fields that are unique together, sorted by name, NULL at the end; the constraint is named
 	 * TABLE_composite_key. May be NULL. */
 	const char *const *composite;

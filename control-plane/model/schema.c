@@ -1,6 +1,8 @@
 /* Field tables as JSON. Defaults are what the store would hold: decK compares them. */
 #include "control-plane/model/schema.h"
 
+#include "control-plane/model/condition.h"
+
 static json_t *describe(const struct field *f);
 
 static const char *const type_names[] = {
@@ -82,6 +84,49 @@ static json_t *describe(const struct field *f)
 	return out;
 }
 
+/* --- rules over several fields --- */
+
+static json_t *names_of(const char *const *names)
+{
+	json_t *out = json_array();
+
+	for (size_t i = 0; out && names[i]; i++)
+		json_array_append_new(out, json_string(names[i]));
+	return out;
+}
+
+static json_t *matches(const char *const *values, bool inverted)
+{
+	return json_pack("{s:o}", inverted ? "not_one_of" : "one_of", names_of(values));
+}
+
+static json_t *consequence(const struct condition *c)
+{
+	if (c->kind == CONDITION_REQUIRED)
+		return json_pack("{s:b}", "required", 1);
+	if (c->kind == CONDITION_NULL)
+		return json_pack("{s:n}", "eq");
+	return matches(c->values, false);
+}
+
+static void list_checks(json_t *out, const struct entity *t)
+{
+	for (size_t i = 0; i < t->condition_count; i++) {
+		const struct condition *c = &t->conditions[i];
+
+		json_array_append_new(out, json_pack("{s:{s:s, s:o, s:s, s:o}}", "conditional",
+						     "if_field", c->when, "if_match",
+						     matches(c->is, c->is_not), "then_field",
+						     c->then, "then_match", consequence(c)));
+	}
+	if (t->at_least_one)
+		json_array_append_new(
+			out, json_pack("{s:o}", "at_least_one_of", names_of(t->at_least_one)));
+	if (t->all_or_none)
+		json_array_append_new(
+			out, json_pack("{s:o}", "mutually_required", names_of(t->all_or_none)));
+}
+
 /* Shorthands stand apart: they are no fields that a stored entity has. */
 json_t *schema_of_entity(const struct entity *t)
 {
@@ -89,6 +134,8 @@ json_t *schema_of_entity(const struct entity *t)
 	json_t *shorthands = NULL;
 	const struct field *f;
 
+	if (out)
+		list_checks(json_object_get(out, "entity_checks"), t);
 	for (size_t i = 0; out && (f = entity_field_at(t, i)); i++) {
 		json_t *one = json_pack("{s:o}", f->name, describe(f));
 
@@ -99,6 +146,17 @@ json_t *schema_of_entity(const struct entity *t)
 				      one);
 	}
 	return out;
+}
+
+json_t *schema_of_tags(void)
+{
+	const struct field *tags = entity_field(&entity_services, STR("tags"));
+	const struct field text = {.type = FIELD_STRING, .flags = FIELD_REQUIRED};
+	const struct field id = {.type = FIELD_UUID, .flags = FIELD_REQUIRED};
+
+	return json_pack("{s:[{s:o}, {s:o}, {s:o}], s:[]}", "fields", "tag",
+			 describe(tags->elements), "entity_name", describe(&text), "entity_id",
+			 describe(&id), "entity_checks");
 }
 
 json_t *schema_of_plugin(const struct plugin_schema *p)

@@ -176,5 +176,7 @@ const struct entity entity_services = {
 	.field_count = array_len(fields),
 	.prepare = prepare,
 	.check = check,
+	.conditions = conditions,
+	.condition_count = array_len(conditions),
 	.has_tags = true,
 };
