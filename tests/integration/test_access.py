@@ -66,8 +66,21 @@ class Guarded(ControlPlane):
         self.tls_url = f"https://localhost:{self.h1_port}"
         cluster.control_planes.append(self)
 
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, kind, *_):
+        """Ends it here: each has its sessions of the database."""
+        code = self.process.stop()
+        assert kind or code == 0, self.process.log()[-3000:]
+
     def bootstrap(self, name):
         return subprocess.run([BUILD / "cardea-cp", "-c", self.config, "-A", name], capture_output=True, text=True, timeout=30)
+
+    def first(self, name):
+        r = self.bootstrap(name)
+        assert r.returncode == 0, r.stderr
+        return r.stdout.strip()
 
     def as_token(self, token, method, path, **kw):
         return self.request(method, path, headers={"Authorization": f"Bearer {token}", **kw.pop("headers", {})}, **kw)
@@ -94,9 +107,7 @@ def cp(bare_cluster, authority):
 
 @pytest.fixture(scope="module")
 def root(cp):
-    r = cp.bootstrap("root")
-    assert r.returncode == 0, r.stderr
-    return r.stdout.strip()
+    return cp.first("root")
 
 
 def make_token(cp, root, **body):
@@ -447,26 +458,26 @@ def served(port):
 
 
 def test_hup_reads_the_pair_again(bare_cluster, authority):
-    cp = Guarded(bare_cluster, authority).start()
-    token = cp.bootstrap("hup").stdout.strip()
-    open_connection = http.client.HTTPSConnection("localhost", cp.h1_port, timeout=10, context=ssl.create_default_context(cafile=str(authority.file)))
-    open_connection.connect()
-    old = served(cp.h1_port)
-    fresh = make_cert(["localhost"], key := make_key(), issuer=authority.cert, issuer_key=authority.key)
-    cp.cert.write_text("no certificate")
-    cp.process.signal(signal.SIGHUP)
-    wait_until(lambda: "were not read again" in cp.process.log(), what="told")
-    assert served(cp.h1_port) == old and served(cp.h2_port) == old
-    cp.cert.write_text(pem(fresh))
-    cp.process.signal(signal.SIGHUP)
-    wait_until(lambda: cp.process.log().count("were not read again") == 2, what="the key of another certificate is refused")
-    assert served(cp.h1_port) == old
-    cp.key.write_text(key_pem(key))
-    cp.process.signal(signal.SIGHUP)
-    wait_until(lambda: served(cp.h1_port) == der(fresh), what="new certificate")
-    assert served(cp.h2_port) == der(fresh)
-    open_connection.request("GET", "/services", headers={"Kong-Admin-Token": token})
-    assert open_connection.getresponse().status == 200
+    with Guarded(bare_cluster, authority) as cp:
+        token = cp.first("hup")
+        open_connection = http.client.HTTPSConnection("localhost", cp.h1_port, timeout=10, context=ssl.create_default_context(cafile=str(authority.file)))
+        open_connection.connect()
+        old = served(cp.h1_port)
+        fresh = make_cert(["localhost"], key := make_key(), issuer=authority.cert, issuer_key=authority.key)
+        cp.cert.write_text("no certificate")
+        cp.process.signal(signal.SIGHUP)
+        wait_until(lambda: "were not read again" in cp.process.log(), what="told")
+        assert served(cp.h1_port) == old and served(cp.h2_port) == old
+        cp.cert.write_text(pem(fresh))
+        cp.process.signal(signal.SIGHUP)
+        wait_until(lambda: cp.process.log().count("were not read again") == 2, what="the key of another certificate is refused")
+        assert served(cp.h1_port) == old
+        cp.key.write_text(key_pem(key))
+        cp.process.signal(signal.SIGHUP)
+        wait_until(lambda: served(cp.h1_port) == der(fresh), what="new certificate")
+        assert served(cp.h2_port) == der(fresh)
+        open_connection.request("GET", "/services", headers={"Kong-Admin-Token": token})
+        assert open_connection.getresponse().status == 200
 
 
 # --- client certificates ---
@@ -535,11 +546,11 @@ def test_certificate_over_http2_and_resumed(cp, authority):
 
 
 def test_certificate_required(bare_cluster, authority):
-    cp = Guarded(bare_cluster, authority, admin_client_verify="required").start()
-    with pytest.raises(requests.exceptions.RequestException):
-        cp.as_certificate(None, "GET", "/")
-    assert cp.as_certificate(authority.issue("Alice Smith"), "GET", "/").status_code == 200
-    assert cp.get("/").status_code == 401
+    with Guarded(bare_cluster, authority, admin_client_verify="required") as cp:
+        with pytest.raises(requests.exceptions.RequestException):
+            cp.as_certificate(None, "GET", "/")
+        assert cp.as_certificate(authority.issue("Alice Smith"), "GET", "/").status_code == 200
+        assert cp.get("/").status_code == 401
 
 
 # --- pages of other origins ---
@@ -560,12 +571,12 @@ def test_pages_of_other_origins(cp, authority, tokens):
 
 
 def test_configured_origins(bare_cluster, authority):
-    cp = Guarded(bare_cluster, authority, admin_gui_origin="https://gui.example, https://two.example:8445").start()
-    alice = authority.issue("Alice Smith")
-    for origin, echoed in (("https://gui.example", "https://gui.example"), ("https://two.example:8445", "https://two.example:8445"), ("https://evil.example", "https://gui.example")):
-        r = cp.as_certificate(alice, "GET", "/services", headers={"Origin": origin})
-        assert r.status_code == (200 if echoed == origin else 403)
-        assert r.headers["Access-Control-Allow-Origin"] == echoed and r.headers["Access-Control-Allow-Credentials"] == "true"
+    with Guarded(bare_cluster, authority, admin_gui_origin="https://gui.example, https://two.example:8445") as cp:
+        alice = authority.issue("Alice Smith")
+        for origin, echoed in (("https://gui.example", "https://gui.example"), ("https://two.example:8445", "https://two.example:8445"), ("https://evil.example", "https://gui.example")):
+            r = cp.as_certificate(alice, "GET", "/services", headers={"Origin": origin})
+            assert r.status_code == (200 if echoed == origin else 403)
+            assert r.headers["Access-Control-Allow-Origin"] == echoed and r.headers["Access-Control-Allow-Credentials"] == "true"
 
 
 # --- a database that is away, or slow ---
@@ -609,20 +620,20 @@ def test_clients_that_leave_before_they_are_known(cp, root, postgres):
 
 
 def test_guessing_is_slowed_down(bare_cluster, authority):
-    cp = Guarded(bare_cluster, authority, admin_auth_failures_max=5).start()
-    token = cp.bootstrap("guess").stdout.strip()
-    wrong = "cardea_" + "A" * 64
-    for _ in range(5):
-        assert cp.as_token(wrong, "GET", "/services").status_code == 401
-    for t in (wrong, token):
-        r = cp.as_token(t, "GET", "/services")
-        assert r.status_code == 429 and 1 <= int(r.headers["Retry-After"]) <= 61 and r.json() == {"message": "too many failed attempts, try again later"}
-    assert cp.metric("unknown") == 5 and cp.metric("throttled") == 2
-    # Who needs no token is not slowed down, and other addresses are others.
-    assert cp.as_certificate(authority.issue("Alice Smith"), "GET", "/services").status_code == 200
-    s = requests.Session()
-    s.mount("http://", From("127.0.0.2"))
-    assert s.get(cp.admin_url + "/services", headers={"Kong-Admin-Token": token}, timeout=10).status_code == 200
+    with Guarded(bare_cluster, authority, admin_auth_failures_max=5) as cp:
+        token = cp.first("guess")
+        wrong = "cardea_" + "A" * 64
+        for _ in range(5):
+            assert cp.as_token(wrong, "GET", "/services").status_code == 401
+        for t in (wrong, token):
+            r = cp.as_token(t, "GET", "/services")
+            assert r.status_code == 429 and 1 <= int(r.headers["Retry-After"]) <= 61 and r.json() == {"message": "too many failed attempts, try again later"}
+        assert cp.metric("unknown") == 5 and cp.metric("throttled") == 2
+        # Who needs no token is not slowed down, and other addresses are others.
+        assert cp.as_certificate(authority.issue("Alice Smith"), "GET", "/services").status_code == 200
+        s = requests.Session()
+        s.mount("http://", From("127.0.0.2"))
+        assert s.get(cp.admin_url + "/services", headers={"Kong-Admin-Token": token}, timeout=10).status_code == 200
 
 
 class From(requests.adapters.HTTPAdapter):
@@ -735,12 +746,12 @@ def test_audit_is_pruned(cp, root):
 
 
 def test_audit_off_and_anonymous(bare_cluster, authority, root, cp):
-    off = Guarded(bare_cluster, authority, audit_log="off", admin_auth="off").start()
     before = newest(cp, root)["id"]
-    assert off.post("/consumers", json={"username": "unseen"}).status_code == 201
+    with Guarded(bare_cluster, authority, audit_log="off", admin_auth="off") as off:
+        assert off.post("/consumers", json={"username": "unseen"}).status_code == 201
     assert newest(cp, root)["id"] == before
-    on = Guarded(bare_cluster, authority, admin_auth="off").start()
-    r = on.post("/consumers", json={"username": "seen"}, headers={"Authorization": "Bearer whatever"})
+    with Guarded(bare_cluster, authority, admin_auth="off") as on:
+        r = on.post("/consumers", json={"username": "seen"}, headers={"Authorization": "Bearer whatever"})
     assert r.status_code == 201 and r.headers["Access-Control-Allow-Origin"] == "*"
     row = newest(cp, root)
     assert (row["actor"], row["actor_kind"], row["entity"]) == ("anonymous", "anonymous", r.json()["id"])
