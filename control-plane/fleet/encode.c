@@ -7,6 +7,7 @@
 #include "cardea/v1/fleet.pb-c.h"
 #include "common/http/grpc.h"
 #include "common/pki/cert.h"
+#include "control-plane/model/host.h"
 
 enum { ID_SIZE = 16, SECRET_SIZE = 32 };
 
@@ -143,16 +144,33 @@ static int encode_certificate(struct encoded **out, Cardea__V1__Change *change, 
 	return rc;
 }
 
+static int encode_removed(struct encoded **out, Cardea__V1__Change *change, const char *kind,
+			  struct err *e)
+{
+	Cardea__V1__Removed removed;
+
+	cardea__v1__removed__init(&removed);
+	removed.kind = text(kind);
+	change->entity_case = CARDEA__V1__CHANGE__ENTITY_REMOVED;
+	change->removed = &removed;
+	return pack_change(out, change, e);
+}
+
 static int encode_sni(struct encoded **out, Cardea__V1__Change *change, const json_t *row,
 		      struct err *e)
 {
 	Cardea__V1__Sni s;
 	unsigned char id[ID_SIZE];
+	char name[HOST_NAME_SIZE];
 	struct str certificate = str_from(row_text(json_object_get(row, "certificate"), "id"));
 
 	cardea__v1__sni__init(&s);
 	if (row_texts(row, (const char *const[]){"name"}, (char **const[]){&s.name}, 1, e))
 		return -1;
+	/* A name that no client can ask for is none to a data plane, which would refuse it. */
+	if (!host_sni_served(str_from(s.name), name))
+		return encode_removed(out, change, "snis", e);
+	s.name = name;
 	if (!uuid_is(certificate))
 		return err_set(e, ERR_INVALID, "certificate is missing");
 	uuid_bytes(certificate, id);
@@ -213,17 +231,11 @@ int encode_change(struct encoded **out, const struct entity *t, const unsigned c
 		  const json_t *row, struct err *e)
 {
 	Cardea__V1__Change change;
-	Cardea__V1__Removed removed;
 
 	cardea__v1__change__init(&change);
 	change.id = binary(id, ID_SIZE);
-	if (!row) {
-		cardea__v1__removed__init(&removed);
-		removed.kind = text(t->name);
-		change.entity_case = CARDEA__V1__CHANGE__ENTITY_REMOVED;
-		change.removed = &removed;
-		return pack_change(out, &change, e);
-	}
+	if (!row)
+		return encode_removed(out, &change, t->name, e);
 	for (size_t i = 0; i < array_len(encoders); i++)
 		if (strcmp(encoders[i].entity, t->name) == 0)
 			return encoders[i].encode(out, &change, row, e);

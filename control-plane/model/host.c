@@ -104,6 +104,29 @@ int host_check_wildcard(const json_t *value, struct err *e)
 	return 0;
 }
 
+/* `*` stands for whole labels only, and what has no letter is no name. */
+bool host_sni_served(struct str name, char out[HOST_NAME_SIZE])
+{
+	struct str fixed = name;
+	bool numeric = true;
+
+	if (name.len == 0 || name.len >= HOST_NAME_SIZE)
+		return false;
+	for (size_t i = 0; i < name.len; i++)
+		out[i] = ascii_lower(name.ptr[i]);
+	out[name.len] = '\0';
+	if (str_eq(name, STR("*")))
+		return true;
+	if (str_starts(fixed, STR("*.")))
+		fixed = str_sub(fixed, 2, fixed.len);
+	else if (str_ends(fixed, STR(".*")))
+		fixed = str_sub(fixed, 0, fixed.len - 2);
+	for (size_t i = 0; i < fixed.len; i++)
+		numeric = numeric &&
+			  (fixed.ptr[i] == '.' || (fixed.ptr[i] >= '0' && fixed.ptr[i] <= '9'));
+	return !numeric && is_labels(fixed, false);
+}
+
 enum host_kind { HOST_INVALID, HOST_NAME, HOST_IPV4, HOST_IPV6 };
 
 /* "a.com", "1.2.3.4:80", "[::1]:80", "::1" in parts. */

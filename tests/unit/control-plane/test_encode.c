@@ -155,6 +155,31 @@ static void test_others(void **state)
 	done(m, c);
 }
 
+/* Data planes compare names in lower case, and refuse what no client can ask for: one such name
+ * would keep all of them from every later revision. */
+static void test_names_of_snis(void **state)
+{
+	static const struct {
+		const char *name, *want; /* NULL: as if it were removed */
+	} rows[] = {
+		{"A.Com", "a.com"}, {"*.A.com", "*.a.com"}, {"*", "*"},
+		{"*a.com", NULL},   {"123", NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < array_len(rows); i++) {
+		struct encoded *c = encode(&snis, json_pack("{s:s, s:{s:s}}", "name", rows[i].name,
+							    "certificate", "id", ID2));
+		Cardea__V1__PlaneMessage *m = parse(encoded_bytes(c));
+
+		if (rows[i].want)
+			assert_string_equal(m->change->sni->name, rows[i].want);
+		else
+			assert_string_equal(m->change->removed->kind, "snis");
+		done(m, c);
+	}
+}
+
 static void test_bad_rows(void **state)
 {
 	static const struct {
@@ -449,6 +474,7 @@ int main(void)
 		cmocka_unit_test(test_certificate),
 		cmocka_unit_test(test_certificate_with_alternative_and_chain),
 		cmocka_unit_test(test_others),
+		cmocka_unit_test(test_names_of_snis),
 		cmocka_unit_test(test_bad_rows),
 		cmocka_unit_test(test_too_large),
 		cmocka_unit_test(test_begin_and_commit),

@@ -131,11 +131,59 @@ static void test_targets(void **state)
 	}
 }
 
+static void test_sni_served(void **state)
+{
+	static const struct {
+		const char *name, *want; /* NULL: nobody can ask for it */
+	} names[] = {
+		{"a.com", "a.com"},
+		{"A.cOm", "a.com"},
+		{"*.A.com", "*.a.com"},
+		{"A.*", "a.*"},
+		{"*", "*"},
+		{"a", "a"},
+		{"_x.a.com", "_x.a.com"},
+		{"1a.2", "1a.2"},
+		{"xn--4ca.com", "xn--4ca.com"},
+		{"", NULL},
+		{"*a.com", NULL},
+		{"a*", NULL},
+		{"*.", NULL},
+		{".*", NULL},
+		{"*.*", NULL},
+		{"123", NULL},
+		{"1.2.3.4", NULL},
+		{"*.1", NULL},
+		{"a..b", NULL},
+		{".a", NULL},
+		{"a.", NULL},
+		{"a b", NULL},
+		{"a.com:80", NULL},
+		{"-a", NULL},
+	};
+	char long_name[300], out[HOST_NAME_SIZE];
+
+	(void)state;
+	for (size_t i = 0; i < array_len(names); i++) {
+		bool served = host_sni_served(str_from(names[i].name), out);
+
+		if (served != (names[i].want != NULL) ||
+		    (served && strcmp(out, names[i].want) != 0))
+			fail_msg("%s", names[i].name);
+	}
+	for (size_t i = 0; i < sizeof(long_name); i++)
+		long_name[i] = i % 50 == 49 ? '.' : 'a';
+	assert_true(host_sni_served((struct str){long_name, 253}, out));
+	assert_int_equal(strlen(out), 253);
+	assert_false(host_sni_served((struct str){long_name, 254}, out));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_targets),
+		cmocka_unit_test(test_sni_served),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
