@@ -9,6 +9,7 @@
 struct check {
 	struct admin_request *r;
 	admin_handler next;
+	const char *field;
 };
 
 /* Whether the row is the SNI that the path names. */
@@ -25,6 +26,7 @@ static void on_holders(const struct store_result *res, void *arg)
 	struct check *c = arg;
 	struct admin_request *r = c->r;
 	admin_handler next = c->next;
+	const char *field = c->field;
 	struct violations v;
 	const json_t *holder;
 
@@ -45,7 +47,7 @@ static void on_holders(const struct store_result *res, void *arg)
 		return;
 	}
 	violations_init(&v);
-	violations_add(&v, "snis", "%s already associated with existing certificate '%s'",
+	violations_add(&v, field, "%s already associated with existing certificate '%s'",
 		       json_string_value(json_object_get(holder, "name")),
 		       json_string_value(json_object_get(holder, "certificate")));
 	fault_violations(r, &v);
@@ -53,9 +55,10 @@ static void on_holders(const struct store_result *res, void *arg)
 }
 
 /* A JSON array of the names: jsonb is the one list type that needs no quoting rules of its own. */
-void certificate_snis_check(struct admin_request *r, admin_handler next)
+void certificate_snis_check(struct admin_request *r, const json_t *certificate, const char *field,
+			    admin_handler next)
 {
-	json_t *names = json_object_get(r->row, "snis");
+	json_t *names = json_object_get(certificate, "snis");
 	struct check *c = calloc(1, sizeof(*c));
 	char *text = json_dumps(names, JSON_COMPACT | JSON_ENCODE_ANY);
 	const char *params[2];
@@ -72,9 +75,9 @@ void certificate_snis_check(struct admin_request *r, admin_handler next)
 		fault_internal(r);
 		return;
 	}
-	*c = (struct check){r, next};
+	*c = (struct check){r, next, field};
 	params[0] = text;
-	params[1] = json_string_value(json_object_get(r->row, "id"));
+	params[1] = json_string_value(json_object_get(certificate, "id"));
 	admin_suspend(r);
 	store_query(r->ctx->store,
 		    "SELECT name, certificate::text AS certificate FROM snis WHERE lower(name) IN "
@@ -101,14 +104,14 @@ static json_t *names_set(const json_t *names)
 	return set;
 }
 
-static int remove_names(struct admin_request *r, struct txn *t, const json_t *now, struct err *e)
+static int remove_names(const json_t *certificate, struct txn *t, const json_t *now, struct err *e)
 {
 	const char *params[2];
 	char *keep = json_dumps(now ? now : json_null(), JSON_COMPACT | JSON_ENCODE_ANY);
 
 	if (!keep)
 		return err_memory(e, "removing SNIs");
-	params[0] = json_string_value(json_object_get(r->row, "id"));
+	params[0] = json_string_value(json_object_get(certificate, "id"));
 	params[1] = now ? keep : "[]";
 	txn_exec(t,
 		 "DELETE FROM snis WHERE certificate = $1::uuid AND name NOT IN "
@@ -118,11 +121,11 @@ static int remove_names(struct admin_request *r, struct txn *t, const json_t *no
 	return 0;
 }
 
-static int add_name(struct admin_request *r, struct txn *t, const json_t *name, struct err *e)
+static int add_name(const json_t *certificate, struct txn *t, const json_t *name, struct err *e)
 {
 	struct violations v;
 	json_t *input = json_pack("{s:O, s:{s:O}}", "name", name, "certificate", "id",
-				  json_object_get(r->row, "id"));
+				  json_object_get(certificate, "id"));
 	json_t *sni;
 
 	violations_init(&v);
@@ -135,7 +138,7 @@ static int add_name(struct admin_request *r, struct txn *t, const json_t *name, 
 	return sni ? 0 : err_set(e, ERR_INTERNAL, "an SNI that was checked was refused");
 }
 
-static int add_names(struct admin_request *r, struct txn *t, const json_t *now,
+static int add_names(const json_t *certificate, struct txn *t, const json_t *now,
 		     const json_t *before, struct err *e)
 {
 	json_t *known = names_set(before);
@@ -146,20 +149,21 @@ static int add_names(struct admin_request *r, struct txn *t, const json_t *now,
 	json_array_foreach(now, i, name)
 	{
 		if (rc == 0 && !json_object_get(known, json_string_value(name)))
-			rc = add_name(r, t, name, e);
+			rc = add_name(certificate, t, name, e);
 	}
 	json_decref(known);
 	return rc;
 }
 
-int certificate_snis_write(struct admin_request *r, struct txn *t, struct err *e)
+int certificate_snis_write(const json_t *certificate, const json_t *old, struct txn *t,
+			   struct err *e)
 {
-	json_t *now = json_object_get(r->row, "snis");
-	json_t *before = json_object_get(r->old, "snis");
+	json_t *now = json_object_get(certificate, "snis");
+	json_t *before = json_object_get(old, "snis");
 
 	if (json_is_null(now))
 		now = NULL;
-	if (json_array_size(before) > 0 && remove_names(r, t, now, e) < 0)
+	if (json_array_size(before) > 0 && remove_names(certificate, t, now, e) < 0)
 		return -1;
-	return add_names(r, t, now, before, e);
+	return add_names(certificate, t, now, before, e);
 }

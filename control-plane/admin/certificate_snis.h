@@ -5,10 +5,13 @@
 
 #include "control-plane/admin/request.h"
 
-/* Checks that no name of r->row's snis belongs to another certificate, then runs next; else answers
- * 400. */
-void certificate_snis_check(struct admin_request *r, admin_handler next);
-/* Adds to the transaction what turns the names of r->old (may be NULL) into those of r->row. */
-int certificate_snis_write(struct admin_request *r, struct txn *t, struct err *e) must_check;
+/* Checks that no name of the certificate's snis belongs to another certificate, then runs next;
+ * else answers 400 with a text at `field`. */
+void certificate_snis_check(struct admin_request *r, const json_t *certificate, const char *field,
+			    admin_handler next);
+/* Adds to the transaction what turns the names of `old` (may be NULL) into those of
+ * `certificate`. */
+int certificate_snis_write(const json_t *certificate, const json_t *old, struct txn *t,
+			   struct err *e) must_check;
 
 #endif

@@ -8,6 +8,7 @@
 #include "common/core/codec.h"
 #include "control-plane/admin/fault.h"
 #include "control-plane/admin/page.h"
+#include "control-plane/admin/plugin_certificate.h"
 
 enum { TAGS_MAX = 5 };
 
@@ -84,7 +85,10 @@ static void finish(struct resolve *s)
 	struct admin_request *r = s->r;
 
 	free(s);
-	next(r);
+	if (r->entity == &entity_plugins && r->old)
+		plugin_certificate_load(r, next);
+	else
+		next(r);
 }
 
 static void on_row(const struct store_result *res, void *arg)
@@ -304,24 +308,17 @@ static json_t *row_key(const struct admin_request *r, const json_t *row)
 	return json_pack("[o, O]", json_sprintf("%.3f", at), json_object_get(row, "id"));
 }
 
-static void on_page(const struct store_result *res, void *arg)
+static void show_page(struct admin_request *r)
 {
-	struct admin_request *r = arg;
-	json_t *data, *page, *row;
+	json_t *data = json_array();
+	json_t *page = page_make(data);
+	json_t *row;
 	size_t i;
 
-	if (!admin_resume(r))
-		return;
-	if (res->fault != STORE_OK) {
-		fault_reply(r, r->entity, res);
-		return;
-	}
-	data = json_array();
-	page = page_make(data);
-	json_array_foreach(res->rows, i, row)
+	json_array_foreach(r->rows, i, row)
 	{
 		if (i == r->page_size) {
-			page_add_next(r, page, row_key(r, json_array_get(res->rows, i - 1)),
+			page_add_next(r, page, row_key(r, json_array_get(r->rows, i - 1)),
 				      !r->parent);
 			break;
 		}
@@ -330,6 +327,23 @@ static void on_page(const struct store_result *res, void *arg)
 	if (r->finish_page)
 		r->finish_page(r, page);
 	admin_reply(r, 200, page);
+}
+
+static void on_page(const struct store_result *res, void *arg)
+{
+	struct admin_request *r = arg;
+
+	if (!admin_resume(r))
+		return;
+	if (res->fault != STORE_OK) {
+		fault_reply(r, r->entity, res);
+		return;
+	}
+	r->rows = json_incref(res->rows);
+	if (r->entity == &entity_plugins)
+		plugin_certificate_fill(r, show_page);
+	else
+		show_page(r);
 }
 
 /* GET /consumers?custom_id=x: the one or none (kong-admin-api.md 2.8). */

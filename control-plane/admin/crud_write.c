@@ -10,6 +10,7 @@
 #include "control-plane/admin/audit.h"
 #include "control-plane/admin/certificate_snis.h"
 #include "control-plane/admin/fault.h"
+#include "control-plane/admin/plugin_certificate.h"
 #include "control-plane/admin/plugin_scope.h"
 #include "control-plane/admin/references.h"
 
@@ -79,6 +80,22 @@ static void build(struct admin_request *r, const json_t *old)
 	violations_deinit(&v);
 }
 
+static void check_certificate(struct admin_request *r, admin_handler next)
+{
+	certificate_snis_check(r, r->row, "snis", next);
+}
+
+static void check_plugin_pair(struct admin_request *r)
+{
+	plugin_certificate_check(r, r->checked);
+}
+
+static void check_plugin(struct admin_request *r, admin_handler next)
+{
+	r->checked = next;
+	plugin_scope_check(r, check_plugin_pair);
+}
+
 /* Checks that need the database, by entity. */
 static void check_then(struct admin_request *r, admin_handler next)
 {
@@ -86,8 +103,8 @@ static void check_then(struct admin_request *r, admin_handler next)
 		const struct entity *entity;
 		void (*check)(struct admin_request *r, admin_handler next);
 	} checks[] = {
-		{&entity_certificates, certificate_snis_check},
-		{&entity_plugins, plugin_scope_check},
+		{&entity_certificates, check_certificate},
+		{&entity_plugins, check_plugin},
 	};
 
 	for (size_t i = 0; i < array_len(checks); i++) {
@@ -122,6 +139,16 @@ static bool link_child(struct admin_request *r, struct txn *t)
 	return row != NULL;
 }
 
+/* Rows that are written along, by entity. */
+static int write_along(struct admin_request *r, struct txn *t, struct err *e)
+{
+	if (is_certificates(r))
+		return certificate_snis_write(r->row, r->old, t, e);
+	if (r->entity == &entity_plugins)
+		return plugin_certificate_write(r, t, e);
+	return 0;
+}
+
 static void commit(struct admin_request *r, struct txn *t, store_done done)
 {
 	struct err e = ERR_INIT;
@@ -130,7 +157,7 @@ static void commit(struct admin_request *r, struct txn *t, store_done done)
 		txn_free(t);
 		return;
 	}
-	if (is_certificates(r) && certificate_snis_write(r, t, &e) < 0) {
+	if (write_along(r, t, &e) < 0) {
 		txn_free(t);
 		fault_internal(r);
 		return;

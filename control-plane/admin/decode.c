@@ -1,6 +1,7 @@
 #include "control-plane/admin/decode.h"
 
 #include "common/http/body.h"
+#include "control-plane/admin/older.h"
 
 static const struct str type_json = {"application/json", 16};
 static const struct str type_multipart = {"multipart/form-data", 19};
@@ -29,19 +30,38 @@ static int decode_form(struct admin_request *r, struct str type, struct err *e)
 	else
 		rc = body_form(&r->input, buf_str(&r->body), e);
 	r->form = rc == 0;
-	if (rc == 0 && r->entity)
-		entity_coerce_form(r->entity, r->input, NULL);
 	return rc;
+}
+
+void decode_fields(struct admin_request *r)
+{
+	if (!r->entity)
+		return;
+	if (older_input(r->entity, r->form, r->input)) {
+		r->older = true;
+		r->deprecated = true;
+		if (!r->shape)
+			r->shape = older_names;
+	}
+	if (r->form)
+		entity_coerce_form(r->entity, r->input, NULL);
 }
 
 int decode_body(struct admin_request *r, struct err *e)
 {
 	struct str type = http_fields_get(&exchange_request(r->x)->fields, STR("content-type"));
 
+	int rc = 0;
+
 	if (type.ptr && str_starts(type, type_json))
-		return body_json(&r->input, buf_str(&r->body), e);
-	if (type.ptr)
-		return decode_form(r, type, e);
-	r->input = json_object();
-	return r->input ? 0 : err_memory(e, "decoding a body");
+		rc = body_json(&r->input, buf_str(&r->body), e);
+	else if (type.ptr)
+		rc = decode_form(r, type, e);
+	else
+		r->input = json_object();
+	if (rc == 0 && !r->input)
+		rc = err_memory(e, "decoding a body");
+	if (rc == 0)
+		decode_fields(r);
+	return rc;
 }

@@ -51,6 +51,22 @@ void audit_list(struct admin_request *r);
 void clustering_data_planes(struct admin_request *r);
 void clustering_status(struct admin_request *r);
 
+/* apis_api.c, apis_list.c and apis_plugins.c: Kong 0.3 to 0.14 (kong-acme-hybrid.md 4) */
+void apis_list(struct admin_request *r);
+void apis_get(struct admin_request *r);
+void apis_post(struct admin_request *r);
+void apis_put(struct admin_request *r);
+void apis_patch(struct admin_request *r);
+void apis_delete(struct admin_request *r);
+void apis_plugins_list(struct admin_request *r);
+void apis_plugins_get(struct admin_request *r);
+void apis_plugins_post(struct admin_request *r);
+void apis_plugins_put(struct admin_request *r);
+void apis_plugins_patch(struct admin_request *r);
+void apis_plugins_delete(struct admin_request *r);
+/* Gives errors the form of that time. First thing in each. */
+void apis_begin(struct admin_request *r);
+
 /* acme_api.c (kong-acme-hybrid.md 1.4, and Cardea's orders) */
 void acme_api_create(struct admin_request *r);
 void acme_api_renew(struct admin_request *r);

@@ -7,6 +7,9 @@
 
 #include "common/core/clock.h"
 #include "common/core/log.h"
+#include "control-plane/admin/apis_bundle.h"
+#include "control-plane/admin/apis_list.h"
+#include "control-plane/admin/older.h"
 #include "control-plane/admin/origin.h"
 
 enum { WAIT_MAX_S = 300 };
@@ -45,6 +48,12 @@ static void request_free(struct admin_request *r)
 	json_decref(r->row);
 	json_decref(r->old);
 	json_decref(r->linked);
+	json_decref(r->rows);
+	json_decref(r->pair);
+	json_decref(r->new_pair);
+	json_decref(r->scope);
+	apis_bundle_free(r->api);
+	apis_list_free(r->api_list);
 	json_decref(r->answer);
 	free(r);
 }
@@ -110,13 +119,19 @@ static void add_common(struct admin_request *r, struct http_fields *f)
 
 	add_origin(r, f);
 	add(r, f, STR("x-kong-admin-latency"), number_text(r, ms));
+	if (r->deprecated && older_headers(f, exchange_arena(r->x), r->entity) < 0)
+		log_warn("answer header dropped", log_str("header", "deprecation"));
 }
 
 static void send_json(struct admin_request *r, unsigned status, json_t *body,
 		      struct http_fields *fields)
 {
+	char *text;
+
+	if (r->shape && body)
+		body = r->shape(r, &status, body);
 	/* Milliseconds of a time stamp come out as they went in. */
-	char *text = json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(16));
+	text = json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(16));
 
 	add_common(r, fields);
 	json_decref(body);

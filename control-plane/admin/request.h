@@ -46,6 +46,19 @@ struct admin_request {
 	json_t *row;	 /* the entity under construction; owned */
 	json_t *old;	 /* as it was read, with "version"; owned */
 	json_t *linked;	 /* child's row, which the write makes refer to row; owned */
+	json_t *rows;	 /* of a page; owned */
+	/* The older surface (older.h): what the path or a field's name says, what marks an answer,
+	 * and what turns one into the form of its time (takes body, gives a new one; NULL: none).
+	 */
+	bool older;
+	bool deprecated;
+	json_t *(*shape)(struct admin_request *r, unsigned *status, json_t *body);
+	struct apis_bundle *api;    /* apis_bundle.h; owned */
+	struct apis_list *api_list; /* apis_list.h; owned */
+	/* The pair of an ssl plugin (plugin_certificate.h): as it is, as it will be, and the route
+	 * that the plugin is for; owned */
+	json_t *pair, *new_pair, *scope;
+	admin_handler checked; /* what follows a check in several parts */
 	/* What a special list adds to its page; NULL: nothing. */
 	void (*finish_page)(struct admin_request *r, json_t *page);
 	char parent_id[40]; /* resolved */

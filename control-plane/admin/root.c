@@ -33,6 +33,17 @@ static json_t *loaded(void)
 	return out;
 }
 
+/* What Kong 0.3 to 0.5 listed. */
+static json_t *plugins_available(void)
+{
+	const struct plugin_schema *p;
+	json_t *out = json_array();
+
+	for (size_t i = 0; (p = plugin_schema_at(i)); i++)
+		json_array_append_new(out, json_string(p->name));
+	return out;
+}
+
 static json_t *configuration(struct admin_request *r)
 {
 	const struct admin_conf *c = &r->ctx->conf;
@@ -48,6 +59,7 @@ static json_t *configuration(struct admin_request *r)
 	buf_deinit(&text);
 	json_object_set_new(out, "plugins", json_pack("[s]", "bundled"));
 	json_object_set_new(out, "loaded_plugins", loaded());
+	json_object_set_new(out, "plugins_available", plugins_available());
 	json_object_set_new(out, "role", json_string("control_plane"));
 	json_object_set_new(out, "router_flavor", json_string("traditional_compatible"));
 	return out;

@@ -137,6 +137,7 @@ enum router_verdict router_find(struct admin_request *r, const struct http_reque
 	if (!found)
 		return ROUTER_NO_PATH;
 	*route = found;
+	r->deprecated = found->older;
 	if (str_eq(q->method, STR("OPTIONS")))
 		return ROUTER_OPTIONS;
 	r->handler = handler_of(found, q->method);

@@ -1,5 +1,9 @@
 /* certificates: one or two pairs of chain and key, and the names they are served for
  * (kong-admin-api.md 2.1). PEM text is kept byte for byte. */
+#include "control-plane/model/certificate.h"
+
+#include <stdlib.h>
+
 #include "common/pki/cert.h"
 #include "common/pki/key.h"
 #include "control-plane/model/entity.h"
@@ -15,20 +19,34 @@ static struct str member(const json_t *entity, const char *name)
 	return text_of(json_object_get(entity, name));
 }
 
-static int check_cert(const json_t *value, struct err *e)
+/* What curl sends for --data 'cert=@file': the name and not what is in the file. */
+static bool is_file_name(const json_t *value)
+{
+	return json_string_value(value)[0] == '@';
+}
+
+int certificate_check_cert(const json_t *value, struct err *e)
 {
 	X509 *leaf = NULL;
 
+	if (is_file_name(value))
+		return err_set(e, ERR_INVALID,
+			       "invalid certificate: a file's name instead of PEM text (curl sends "
+			       "the content with --form)");
 	if (cert_leaf_from_pem(&leaf, text_of(value), e) < 0)
 		return -1;
 	X509_free(leaf);
 	return 0;
 }
 
-static int check_key(const json_t *value, struct err *e)
+int certificate_check_key(const json_t *value, struct err *e)
 {
 	EVP_PKEY *key = NULL;
 
+	if (is_file_name(value))
+		return err_set(e, ERR_INVALID,
+			       "invalid key: a file's name instead of PEM text (curl sends the "
+			       "content with --form)");
 	if (key_from_pem(&key, text_of(value), e) < 0)
 		return -1;
 	EVP_PKEY_free(key);
@@ -73,16 +91,19 @@ static const struct field fields[] = {
 		.name = "cert",
 		.type = FIELD_STRING,
 		.flags = FIELD_REQUIRED,
-		.check = check_cert,
+		.check = certificate_check_cert,
 	},
 	{
 		.name = "key",
 		.type = FIELD_STRING,
 		.flags = FIELD_REQUIRED | FIELD_SECRET,
-		.check = check_key,
+		.check = certificate_check_key,
 	},
-	{.name = "cert_alt", .type = FIELD_STRING, .check = check_cert},
-	{.name = "key_alt", .type = FIELD_STRING, .flags = FIELD_SECRET, .check = check_key},
+	{.name = "cert_alt", .type = FIELD_STRING, .check = certificate_check_cert},
+	{.name = "key_alt",
+	 .type = FIELD_STRING,
+	 .flags = FIELD_SECRET,
+	 .check = certificate_check_key},
 	{
 		.name = "snis",
 		.type = FIELD_ARRAY,
@@ -94,17 +115,16 @@ static const struct field fields[] = {
 
 /* The pair's key must be the leaf's; then whatever else a data plane would refuse (chain order,
  * weak keys) is refused here, where somebody can mend it. */
-static void check_pair(const json_t *entity, const char *cert, const char *key,
-		       const char *mismatch, struct violations *v)
+void certificate_check_pair(struct str cert, struct str key, const char *cert_path,
+			    const char *mismatch, struct violations *v)
 {
 	struct err e = ERR_INIT;
 	struct cert_pair *pair;
 	EVP_PKEY *private = NULL;
 	X509 *leaf = NULL;
 
-	if (cert_leaf_from_pem(&leaf, member(entity, cert), &e) < 0 ||
-	    key_from_pem(&private, member(entity, key), &e) < 0)
-		violations_add(v, cert, "%s", e.message);
+	if (cert_leaf_from_pem(&leaf, cert, &e) < 0 || key_from_pem(&private, key, &e) < 0)
+		violations_add(v, cert_path, "%s", e.message);
 	else if (!cert_matches_key(leaf, private))
 		violations_add_entity(v, "%s", mismatch);
 	X509_free(leaf);
@@ -116,8 +136,8 @@ static void check_pair(const json_t *entity, const char *cert, const char *key,
 		v->no_memory = true;
 		return;
 	}
-	if (cert_pair_from_pem(pair, member(entity, cert), member(entity, key), &e) < 0)
-		violations_add(v, cert, "%s", e.message);
+	if (cert_pair_from_pem(pair, cert, key, &e) < 0)
+		violations_add(v, cert_path, "%s", e.message);
 	else
 		cert_pair_free(pair);
 	free(pair);
@@ -147,10 +167,12 @@ static void check(const json_t *entity, struct violations *v)
 	if (cert_alt != key_alt)
 		violations_add_entity(v, "all or none of these fields must be set: 'cert_alt', "
 					 "'key_alt'");
-	check_pair(entity, "cert", "key", "certificate does not match key", v);
+	certificate_check_pair(member(entity, "cert"), member(entity, "key"), "cert",
+			       "certificate does not match key", v);
 	if (!cert_alt || !key_alt)
 		return;
-	check_pair(entity, "cert_alt", "key_alt", "alternative certificate does not match key", v);
+	certificate_check_pair(member(entity, "cert_alt"), member(entity, "key_alt"), "cert_alt",
+			       "alternative certificate does not match key", v);
 	check_types(entity, v);
 }
 

@@ -269,19 +269,46 @@ json_t *entity_merge(const struct entity *t, const json_t *old, const json_t *pa
 	return out;
 }
 
+/* A record without its secrets: a new reference. */
+static json_t *hide_secrets(const struct field *f, json_t *value)
+{
+	json_t *out = json_is_object(value) ? json_copy(value) : json_incref(value);
+
+	for (size_t i = 0; json_is_object(out) && i < f->field_count; i++) {
+		const struct field *inner = &f->fields[i];
+		json_t *held = json_object_get(out, inner->name);
+
+		if (held && (inner->flags & FIELD_SECRET))
+			json_object_set_new(out, inner->name, json_null());
+		else if (held && inner->type == FIELD_RECORD)
+			json_object_set_new(out, inner->name, hide_secrets(inner, held));
+	}
+	return out;
+}
+
+/* What is shown of one field: a new reference. */
+static json_t *show_field(const struct field *f, const json_t *stored, bool show_secrets)
+{
+	json_t *value = json_object_get(stored, f->name);
+
+	if (!value || ((f->flags & FIELD_SECRET) && !show_secrets))
+		return json_null();
+	if (f->type != FIELD_RECORD || show_secrets)
+		return json_incref(value);
+	if (f->variant && f->variant(stored))
+		f = f->variant(stored);
+	return hide_secrets(f, value);
+}
+
 json_t *entity_show(const struct entity *t, const json_t *stored, bool show_secrets)
 {
 	json_t *out = json_object();
 	const struct field *f;
 
 	for (size_t i = 0; out && (f = entity_field_at(t, i)); i++) {
-		json_t *value = json_object_get(stored, f->name);
-
 		if (f->flags & FIELD_WRITE_ONLY)
 			continue;
-		if (!value || ((f->flags & FIELD_SECRET) && !show_secrets))
-			value = json_null();
-		if (json_object_set(out, f->name, value) < 0) {
+		if (json_object_set_new(out, f->name, show_field(f, stored, show_secrets)) < 0) {
 			json_decref(out);
 			return NULL;
 		}

@@ -33,7 +33,8 @@ enum field_flag {
 	FIELD_AUTO = 1 << 2,   /* id and time stamps: made when absent */
 	FIELD_SECRET = 1 << 3, /* sealed in the database, null without the right to read keys */
 	FIELD_TRANSIENT =
-		1 << 4, /* a shorthand: accepted and shown, not a column (certificates.snis) */
+		1 << 4, /* a shorthand: accepted and shown, not a column (certificates.snis), and
+			 * not stored in a record's either (config.cert of the ssl plugin) */
 	FIELD_CASELESS = 1 << 5,   /* unique and looked up without regard to ASCII case */
 	FIELD_WRITE_ONLY = 1 << 6, /* a TRANSIENT that is never shown (services.url) */
 	FIELD_PRECISE = 1 << 7,	   /* TIMESTAMP: seconds with milliseconds, as a float */

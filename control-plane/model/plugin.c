@@ -1,5 +1,6 @@
 /* plugins: what is done to requests, for all or for one service, route or consumer
  * (kong-admin-api.md 2.9). What config holds follows from the name. */
+#include "control-plane/model/condition.h"
 #include "control-plane/model/entity.h"
 #include "control-plane/model/name.h"
 #include "control-plane/model/plugin_schemas.h"
@@ -79,6 +80,8 @@ static void check(const json_t *entity, struct violations *v)
 {
 	const struct plugin_schema *s = schema_of(entity);
 
+	if (s && s->no_consumer && condition_is_set(entity, "consumer"))
+		violations_add(v, "consumer", "value must be null");
 	if (s && s->check)
 		s->check(json_object_get(entity, "config"), v);
 }

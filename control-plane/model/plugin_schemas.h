@@ -13,7 +13,13 @@ struct plugin_schema {
 	/* Checks over several fields of config, after each is right; paths begin with "config.".
 	 * May be NULL. */
 	void (*check)(const json_t *config, struct violations *v);
+	bool no_consumer; /* not for single consumers */
 };
+
+/* The plugin of Kong 0.3 to 0.9 that gave a host its certificate. Its config.cert and config.key
+ * are TRANSIENT: they stand in the certificate that has the plugin's id
+ * (control-plane/admin/plugin_certificate.h). */
+#define PLUGIN_SSL "ssl"
 
 /* NULL when there is none of that name. */
 const struct plugin_schema *plugin_schema_find(struct str name);

@@ -167,7 +167,12 @@ json_t *schema_of_plugin(const struct plugin_schema *p)
 	for (size_t i = 0; i < array_len(shared); i++) {
 		const struct field *f = entity_field(&entity_plugins, str_from(shared[i]));
 
-		json_array_append_new(fields, json_pack("{s:o}", shared[i], describe(f)));
+		json_t *shape = describe(f);
+
+		/* "eq": null is how Kong says that a scope is not for this plugin. */
+		if (i == 0 && p->no_consumer)
+			json_object_set_new(shape, "eq", json_null());
+		json_array_append_new(fields, json_pack("{s:o}", shared[i], shape));
 	}
 	json_array_append_new(fields, json_pack("{s:o}", "config", describe(&p->config)));
 	return json_pack("{s:o, s:[]}", "fields", fields, "entity_checks");

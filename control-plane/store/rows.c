@@ -76,29 +76,70 @@ static int encode_value(const struct field *f, const json_t *value, struct buf *
 	return err_set(e, ERR_INTERNAL, "field %s has a value of another type", f->name);
 }
 
+static bool has_transient(const struct field *f)
+{
+	for (size_t i = 0; i < f->field_count; i++)
+		if (f->fields[i].flags & FIELD_TRANSIENT)
+			return true;
+	return false;
+}
+
+/* What is stored of a value: records without their transient members. *out is a new reference;
+ * NULL when there is no value. */
+static int stored_value(const struct field *f, const json_t *row, json_t **out, struct err *e)
+{
+	json_t *value = json_object_get(row, f->name);
+
+	if (f->variant && f->variant(row))
+		f = f->variant(row);
+	if (f->type != FIELD_RECORD || !json_is_object(value) || !has_transient(f)) {
+		*out = json_incref(value);
+		return 0;
+	}
+	*out = json_copy(value);
+	if (!*out)
+		return err_memory(e, "statement");
+	for (size_t i = 0; i < f->field_count; i++)
+		if (f->fields[i].flags & FIELD_TRANSIENT)
+			json_object_del(*out, f->fields[i].name);
+	return 0;
+}
+
+/* One parameter. */
+static int encode_field(const struct sql *s, const struct keyring *k, const struct field *f,
+			const json_t *row, struct buf *out, bool *null, struct err *e)
+{
+	json_t *value = NULL;
+	struct str plain;
+	int rc = 0;
+
+	if (stored_value(f, row, &value, e) < 0)
+		return -1;
+	plain = (struct str){json_string_value(value), json_string_length(value)};
+	*null = !value || json_is_null(value);
+	if (*null)
+		rc = 0;
+	else if ((f->flags & FIELD_SECRET) && plain.ptr)
+		rc = encode_secret(s, k, f, row, plain, out, e);
+	else
+		rc = encode_value(f, value, out, e);
+	json_decref(value);
+	return rc;
+}
+
 int rows_encode(const struct sql *s, const struct keyring *k, const json_t *row, struct arena *a,
 		const char **out, struct err *e)
 {
 	for (size_t i = 0; i < s->write_count; i++) {
-		const struct field *f = s->write[i];
-		const json_t *value = json_object_get(row, f->name);
-		struct str plain = {json_string_value(value), json_string_length(value)};
 		struct buf text = BUF_INIT;
-		int rc;
+		bool null = true;
+		int rc = encode_field(s, k, s->write[i], row, &text, &null, e);
 
-		out[i] = NULL;
-		if (!value || json_is_null(value))
-			continue;
-		if ((f->flags & FIELD_SECRET) && plain.ptr)
-			rc = encode_secret(s, k, f, row, plain, &text, e);
-		else
-			rc = encode_value(f, value, &text, e);
-		if (rc == 0)
-			out[i] = arena_str(a, buf_str(&text)).ptr;
+		out[i] = rc == 0 && !null ? arena_str(a, buf_str(&text)).ptr : NULL;
 		buf_deinit(&text);
 		if (rc < 0)
 			return err_prefix(e, "%s", s->entity->name);
-		if (!out[i])
+		if (!null && !out[i])
 			return err_memory(e, "statement");
 	}
 	return 0;

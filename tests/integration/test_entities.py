@@ -595,7 +595,7 @@ def test_schemas(cp):
     assert plugin["protocols"]["default"] == ["grpc", "grpcs", "http", "https"]
     assert defaults_of(plugin["config"]["fields"])["status_code"] == 503 and plugin["config"]["required"] is True
     assert cp.get("/plugins/schema/request-termination").json()["fields"] == plugin["config"]["fields"]
-    assert cp.get("/plugins/enabled").json() == {"enabled_plugins": ["request-termination"]}
+    assert cp.get("/plugins/enabled").json() == {"enabled_plugins": ["request-termination", "ssl"]}
     for path, message in (
         ("/schemas/nope", "No entity named 'nope'"),
         ("/schemas/acme_challenges", "No entity named 'acme_challenges'"),

@@ -93,6 +93,30 @@ static const struct {
 	{&entity_plugins, "{'name':5}", "schema violation (name: expected a string)", NULL},
 	{&entity_plugins, "{'name':'request-termination','config':{'content_type':'a/b'}}",
 	 "schema violation (config: content_type requires a body)", NULL},
+	{&entity_plugins, "{'name':'ssl'}", NULL,
+	 "{'config':{'cert':null,'key':null,'only_https':false,"
+	 "'accept_http_if_already_terminated':false}}"},
+	{&entity_plugins, "{'name':'ssl','config':{'only_https':true}}", NULL, "{'enabled':true}"},
+	{&entity_plugins, "{'name':'ssl','config':{'only_https':null}}",
+	 "schema violation (config.only_https: required field missing)", NULL},
+	{&entity_plugins, "{'name':'ssl','config':{'only_https':'yes'}}",
+	 "schema violation (config.only_https: expected a boolean)", NULL},
+	{&entity_plugins, "{'name':'ssl','config':{'ssl':true}}",
+	 "schema violation (config.ssl: unknown field)", NULL},
+	{&entity_plugins, "{'name':'ssl','config':{'cert':'x','key':'y'}}",
+	 "2 schema violations (config.cert: invalid certificate: no PEM block; config.key: invalid "
+	 "key: no PEM block with a private key)",
+	 NULL},
+	{&entity_plugins, "{'name':'ssl','config':{'cert':'@/a.pem','key':'@/a.key'}}",
+	 "2 schema violations (config.cert: invalid certificate: a file's name instead of PEM text "
+	 "(curl sends the content with --form); config.key: invalid key: a file's name instead of "
+	 "PEM text (curl sends the content with --form))",
+	 NULL},
+	{&entity_plugins, "{'name':'ssl','config':{'cert':['x'],'key':5}}",
+	 "2 schema violations (config.cert: expected a string; config.key: expected a string)",
+	 NULL},
+	{&entity_plugins, "{'name':'ssl','consumer':{'id':'5f4f2a0e-0000-4000-8000-00000000000a'}}",
+	 "schema violation (consumer: value must be null)", NULL},
 };
 
 /* ' for " keeps the tables legible; names in inputs have none. */

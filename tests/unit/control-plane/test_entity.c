@@ -223,6 +223,37 @@ static void test_show(void **state)
 	json_decref(stored);
 }
 
+/* Secrets inside a record whose fields follow from its siblings. */
+static void test_show_of_a_record(void **state)
+{
+	json_t *stored = json("{\"name\":\"ssl\",\"config\":{\"cert\":\"C\",\"key\":\"K\"}}");
+	json_t *other = json("{\"name\":\"request-termination\",\"config\":{\"key\":\"K\"}}");
+	static const struct {
+		bool open, ssl;
+		const char *want;
+	} rows[] = {
+		{true, true, "{\"cert\":\"C\",\"key\":\"K\"}"},
+		{false, true, "{\"cert\":\"C\",\"key\":null}"},
+		{true, false, "{\"key\":\"K\"}"},
+		{false, false, "{\"key\":\"K\"}"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < array_len(rows); i++) {
+		json_t *shown =
+			entity_show(&entity_plugins, rows[i].ssl ? stored : other, rows[i].open);
+
+		check_json(rows[i].want, json_incref(json_object_get(shown, "config")),
+			   rows[i].want);
+		json_decref(shown);
+	}
+	/* What is stored keeps its secret. */
+	assert_string_equal(
+		json_string_value(json_object_get(json_object_get(stored, "config"), "key")), "K");
+	json_decref(stored);
+	json_decref(other);
+}
+
 static void test_coercion(void **state)
 {
 	static const struct {
@@ -266,6 +297,7 @@ int main(void)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_merge),
 		cmocka_unit_test(test_show),
+		cmocka_unit_test(test_show_of_a_record),
 		cmocka_unit_test(test_coercion),
 	};
 

@@ -152,6 +152,53 @@ static void test_nulls(void **state)
 	json_decref(got);
 }
 
+/* The parameter of a plugin's config. */
+static char *config_param(const char *text)
+{
+	const char *params[SQL_FIELDS_MAX];
+	struct keyring *k = ring(KEYS);
+	json_t *row = json(text);
+	char *config = NULL;
+	struct arena a;
+	struct sql s;
+
+	arena_init(&a, 0);
+	assert_int_equal(sql_init(&s, &entity_plugins, NULL), 0);
+	assert_int_equal(rows_encode(&s, k, row, &a, params, NULL), 0);
+	for (size_t i = 0; i < s.write_count; i++)
+		if (strcmp(s.write[i]->name, "config") == 0)
+			config = strdup(params[i]);
+	sql_deinit(&s);
+	arena_deinit(&a);
+	json_decref(row);
+	keyring_free(k);
+	return config;
+}
+
+/* Members of a record that are shorthands are not stored, and stay in the row. */
+static void test_transient_members(void **state)
+{
+	static const struct {
+		const char *row, *want;
+	} rows[] = {
+		{"{\"name\":\"ssl\",\"config\":{\"cert\":\"C\",\"key\":\"K\",\"only_https\":true}}",
+		 "{\"only_https\":true}"},
+		{"{\"name\":\"ssl\",\"config\":{\"cert\":null,\"key\":null}}", "{}"},
+		{"{\"name\":\"ssl\",\"config\":{}}", "{}"},
+		{"{\"name\":\"request-termination\",\"config\":{\"key\":\"K\"}}",
+		 "{\"key\":\"K\"}"},
+		{"{\"name\":\"gone\",\"config\":{\"cert\":\"C\"}}", "{\"cert\":\"C\"}"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < array_len(rows); i++) {
+		char *config = config_param(rows[i].row);
+
+		assert_string_equal(config, rows[i].want);
+		free(config);
+	}
+}
+
 /* The checks keep such values from getting here: it would be our bug, and must not be stored. */
 static const char *const mistyped[] = {
 	"{\"name\":5}",	      "{\"name\":[]}",	  "{\"size\":\"5\"}",
@@ -263,9 +310,13 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_secret_does_not_open),
-		cmocka_unit_test(test_nulls),	   cmocka_unit_test(test_mistyped),
-		cmocka_unit_test(test_plain),	   cmocka_unit_test(test_out_of_memory),
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_secret_does_not_open),
+		cmocka_unit_test(test_nulls),
+		cmocka_unit_test(test_mistyped),
+		cmocka_unit_test(test_plain),
+		cmocka_unit_test(test_out_of_memory),
+		cmocka_unit_test(test_transient_members),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
