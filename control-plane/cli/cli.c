@@ -44,6 +44,15 @@ static int read_token(struct cli *c, struct err *e)
 	return 0;
 }
 
+/* It becomes a part of a header. */
+static int check_token(const char *token, struct err *e)
+{
+	for (const char *p = token; p && *p; p++)
+		if (*p <= ' ' || *p > '~')
+			return err_set(e, ERR_INVALID, "the token has bytes that no token has");
+	return 0;
+}
+
 int cli_api(struct cli *c, struct api **out, struct err *e)
 {
 	struct api_options o = {
@@ -66,7 +75,7 @@ int cli_api(struct cli *c, struct api **out, struct err *e)
 			return -1;
 		o.token = c->token.data;
 	}
-	if (api_create(&c->api, &o, e) < 0)
+	if (check_token(o.token, e) < 0 || api_create(&c->api, &o, e) < 0)
 		return -1;
 	*out = c->api;
 	return 0;

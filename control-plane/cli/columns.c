@@ -171,6 +171,12 @@ static const struct column nodes[] = {
 	{"LAST_SEEN", "last_seen", show_time},
 	{"REFUSED", "nack", show_text},
 };
+static const struct column tokens[] = {
+	{"NAME", "name", show_text},	      {"ROLE", "role", show_text},
+	{"READ_KEYS", "read_keys", show_yes}, {"EXPIRES", "expires_at", show_time},
+	{"USED", "last_used_at", show_time},  {"ID", "id", show_text},
+	{"TOKEN", "token", show_text},
+};
 /* Made by `cardea issue` and `cardea status`. */
 static const struct column results[] = {
 	{"HOST", "host", show_text},
@@ -190,7 +196,7 @@ static const struct column facts[] = {
 static const struct columns kinds[] = {
 	KIND(any),    KIND(certificates), KIND(snis),	 KIND(ca_certificates), KIND(services),
 	KIND(routes), KIND(upstreams),	  KIND(targets), KIND(consumers),	KIND(plugins),
-	KIND(orders), KIND(nodes),	  KIND(results), KIND(facts),
+	KIND(orders), KIND(nodes),	  KIND(tokens),	 KIND(results),		KIND(facts),
 };
 
 const struct columns *columns_at(size_t i)

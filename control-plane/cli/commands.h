@@ -29,6 +29,8 @@ enum cli_option {
 	OPTION_HOST,
 	OPTION_STATE,
 	OPTION_KEY_TYPE,
+	OPTION_EXPIRES,
+	OPTION_READ_KEYS,
 	OPTION_HELP,
 	OPTION_VERSION,
 	OPTION_COUNT,
@@ -109,6 +111,10 @@ int command_issue(struct cli *c, int argc, char **argv, struct err *e) must_chec
 int command_nodes(struct cli *c, int argc, char **argv, struct err *e) must_check;
 int command_orders(struct cli *c, int argc, char **argv, struct err *e) must_check;
 int command_status(struct cli *c, int argc, char **argv, struct err *e) must_check;
+/* NAME ROLE, nothing, NAME... (tokens.c): tokens of the admin API. */
+int command_token_create(struct cli *c, int argc, char **argv, struct err *e) must_check;
+int command_token_list(struct cli *c, int argc, char **argv, struct err *e) must_check;
+int command_token_revoke(struct cli *c, int argc, char **argv, struct err *e) must_check;
 /* bash|zsh (completion.c): the script for the shell, out of these tables. */
 int command_completion(struct cli *c, int argc, char **argv, struct err *e) must_check;
 /* COMMANDS|OPTIONS (manual.c): a part of the manual page, as mdoc. */
