@@ -14,6 +14,7 @@
 #include "data-plane/sync/apply.h"
 #include "data-plane/sync/cache.h"
 #include "data-plane/sync/client.h"
+#include "data-plane/sync/suspects.h"
 #include "data-plane/tables/tables.h"
 #include "data-plane/worker.h"
 
@@ -61,7 +62,8 @@ struct daemon {
 	struct timer housekeeping;
 	struct stats stats;
 	struct tables *tables;
-	struct cache *cache; /* NULL: without */
+	struct cache *cache;	   /* NULL: without */
+	struct suspects *suspects; /* NULL: without */
 	struct apply *apply;
 	struct sync_client *client; /* NULL: no control plane is configured */
 	struct workers *workers;
@@ -150,6 +152,10 @@ static void on_render(void *arg)
 	stats_set(s, STATS_CACHE_FAILED, (double)c.failed);
 	stats_set(s, STATS_CACHE_BYTES, (double)c.size);
 	stats_set(s, STATS_CACHE_BEHIND, c.behind);
+	if (d->suspects) {
+		stats_set(s, STATS_ON_TRIAL, (double)suspects_on_trial(d->suspects));
+		stats_set(s, STATS_REFUSED, (double)suspects_refused(d->suspects));
+	}
 }
 
 /* --- stopping: each close starts the next --- */
@@ -315,6 +321,8 @@ static void on_housekeeping(struct timer *t)
 
 	(void)stale_seconds(d);
 	tables_reap(d->tables);
+	if (d->suspects)
+		suspects_tick(d->suspects, clock_mono_ns() / 1000000);
 	if (d->state == DAEMON_SERVING)
 		give_back_memory(d);
 }
@@ -335,6 +343,15 @@ static void open_cache(struct daemon *d)
 	snprintf(key_file, sizeof(key_file), "%s/cache.key", d->config->prefix);
 	if (cache_create(&d->cache, &c, &e) != 0)
 		log_error("no disk cache", log_err(&e));
+}
+
+/* Without them a crash is not remembered. */
+static void open_suspects(struct daemon *d)
+{
+	struct err e = ERR_INIT;
+
+	if (suspects_open(&d->suspects, d->config->prefix, clock_mono_ns() / 1000000, &e) != 0)
+		log_error("crashes are not remembered", log_err(&e));
 }
 
 static void load_cache(struct daemon *d)
@@ -397,6 +414,8 @@ static int start(struct daemon *d, struct err *e)
 	d->apply = apply_create(d->tables, d->cache);
 	if (!d->apply)
 		return err_memory(e, "starting");
+	open_suspects(d);
+	apply_watch(d->apply, d->suspects);
 	if (start_status(d, e) != 0)
 		return -1;
 	load_cache(d);
@@ -419,6 +438,7 @@ static void deinit(struct daemon *d)
 	timer_close(&d->housekeeping, NULL);
 	loop_deinit(&d->loop);
 	apply_free(d->apply);
+	suspects_close(d->suspects);
 	tables_free(d->tables);
 	stats_deinit(&d->stats);
 }

@@ -2,6 +2,7 @@
  *
  *   happy path:  wait -> (ack, leave, expiry) -> check -> nobody missing -> done(complete) -> freed
  *   timeout:     timer -> done(incomplete, who is missing) -> freed
+ *   refused:     barriers_refuse -> check -> done(incomplete, all are missing) -> freed
  *   cancel:      off the list -> freed; done is not called
  */
 #include "control-plane/fleet/barrier.h"
@@ -13,6 +14,7 @@ struct barrier {
 	struct barriers *set;
 	uint64_t revision;
 	uint64_t need_view;
+	bool refused;
 	struct timer timeout;
 	void (*done)(const struct barrier_result *r, void *arg);
 	void *arg;
@@ -48,20 +50,32 @@ static void barrier_finish(struct barrier *b, bool complete, uint64_t live)
 {
 	struct barrier_result r = {.complete = complete, .nodes = live};
 
-	r.missing =
-		complete ? json_array() : members_missing(b->set->members, b->revision, now_ms());
+	r.missing = complete ? json_array()
+			     : members_missing(b->set->members,
+					       b->refused ? UINT64_MAX : b->revision, now_ms());
 	barrier_end(b);
 	b->done(&r, b->arg);
 	json_decref(r.missing);
 }
 
+static bool is_complete(const struct barrier *b, uint64_t *live)
+{
+	const struct barriers *set = b->set;
+	uint64_t now = now_ms();
+	uint64_t missing;
+
+	*live = members_live(set->members, b->revision, now, &missing);
+	return missing == 0 && !b->refused && set->view >= b->need_view &&
+	       members_newest(set->members, now) <= set->known;
+}
+
 static void on_timeout(struct timer *t)
 {
 	struct barrier *b = container_of(t, struct barrier, timeout);
-	uint64_t missing;
-	uint64_t live = members_live(b->set->members, b->revision, now_ms(), &missing);
+	uint64_t live;
+	bool complete = is_complete(b, &live);
 
-	barrier_finish(b, missing == 0 && b->set->view >= b->need_view, live);
+	barrier_finish(b, complete, live);
 }
 
 static void on_soon(struct timer *t)
@@ -78,13 +92,13 @@ static void on_soon(struct timer *t)
 	}
 	while (!list_empty(&look)) {
 		struct barrier *b = container_of(look.next, struct barrier, link);
-		uint64_t missing;
-		uint64_t live = members_live(set->members, b->revision, now_ms(), &missing);
+		uint64_t live;
+		bool complete = is_complete(b, &live);
 
 		list_remove(&b->link);
 		list_push(&set->waiting, &b->link);
-		if (missing == 0 && set->view >= b->need_view)
-			barrier_finish(b, true, live);
+		if (complete || b->refused)
+			barrier_finish(b, complete, live);
 	}
 }
 
@@ -94,6 +108,7 @@ void barriers_init(struct barriers *b, struct loop *l, const struct members *m)
 	list_init(&b->waiting);
 	b->loop = l;
 	b->members = m;
+	b->known = UINT64_MAX;
 	timer_init(&b->soon, l, on_soon);
 	b->open = 1;
 }
@@ -143,6 +158,23 @@ void barriers_viewed(struct barriers *b, uint64_t view)
 {
 	b->view = view;
 	barriers_check(b);
+}
+
+void barriers_known(struct barriers *b, uint64_t revision)
+{
+	b->known = revision;
+	barriers_check(b);
+}
+
+void barriers_refuse(struct barriers *set, uint64_t revision)
+{
+	list_for_each(l, &set->waiting)
+	{
+		struct barrier *b = container_of(l, struct barrier, link);
+
+		b->refused = b->refused || b->revision == revision;
+	}
+	barriers_check(set);
 }
 
 void barriers_check(struct barriers *b)

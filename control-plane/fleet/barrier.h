@@ -13,6 +13,7 @@ struct barriers {
 	struct loop *loop;	       /* private */
 	const struct members *members; /* private */
 	uint64_t view;		       /* private: number of the last view of the cluster */
+	uint64_t known;		       /* private: see barriers_known */
 	struct timer soon;	       /* private: checks once for all that happened in a turn */
 	unsigned open;		       /* private: handles not closed yet */
 	void (*closed)(void *arg);     /* private */
@@ -31,6 +32,14 @@ int barriers_wait(struct barriers *b, struct barrier **out, uint64_t revision, u
 		  void *arg, struct err *e) must_check;
 /* The other control planes' nodes were read. */
 void barriers_viewed(struct barriers *b, uint64_t view);
+/* What this control plane has read itself. A node elsewhere may ack a revision that is not known
+ * here yet: no wait completes until it is, for it may say that something was refused. At first: all
+ * is.
+ */
+void barriers_known(struct barriers *b, uint64_t revision);
+/* Something of this revision is held back: it will not be everywhere. Its waits end in the next
+ * turn, incomplete, and every live node is missing. */
+void barriers_refuse(struct barriers *b, uint64_t revision);
 /* Members changed: waits are looked at in the next turn. */
 void barriers_check(struct barriers *b);
 

@@ -242,6 +242,21 @@ int encode_change(struct encoded **out, const struct entity *t, const unsigned c
 	return err_set(e, ERR_INTERNAL, "%s have no wire form", t->name);
 }
 
+int encode_held(struct encoded **out, const struct entity *t, const unsigned char id[16],
+		struct err *e)
+{
+	Cardea__V1__Change change;
+	Cardea__V1__Held held;
+
+	cardea__v1__change__init(&change);
+	cardea__v1__held__init(&held);
+	change.id = binary(id, ID_SIZE);
+	held.kind = text(t->name);
+	change.entity_case = CARDEA__V1__CHANGE__ENTITY_HELD;
+	change.held = &held;
+	return pack_change(out, &change, e);
+}
+
 static int pack_message(struct buf *out, const Cardea__V1__PlaneMessage *m, struct err *e)
 {
 	size_t n = cardea__v1__plane_message__get_packed_size(m);

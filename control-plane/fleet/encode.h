@@ -21,6 +21,9 @@ struct encoded;
  * ERR_LIMIT: larger than a stream message may be. */
 int encode_change(struct encoded **out, const struct entity *t, const unsigned char id[16],
 		  const json_t *row, struct err *e) must_check;
+/* "Keep what you have of it": the place of an entity that a data plane refused. */
+int encode_held(struct encoded **out, const struct entity *t, const unsigned char id[16],
+		struct err *e) must_check;
 void encoded_free(struct encoded *c);
 struct str encoded_bytes(const struct encoded *c);
 

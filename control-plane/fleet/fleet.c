@@ -18,6 +18,7 @@
 #include "control-plane/fleet/level.h"
 #include "control-plane/fleet/member.h"
 #include "control-plane/fleet/nodes_table.h"
+#include "control-plane/fleet/refusals.h"
 #include "control-plane/fleet/stream.h"
 #include "control-plane/fleet/ticket_secret.h"
 
@@ -30,11 +31,13 @@ struct fleet {
 	struct image image;
 	struct members members;
 	struct barriers barriers;
+	struct refusals refusals;
 	struct nodes_table table;
 	struct stream_server server;
 	struct ticket_keeper tickets;
 	struct level level;
 	struct timer tick; /* expiry of members, nodes that are ahead, the log level */
+	bool have_refusals;
 	bool have_table;
 	bool have_tickets;
 	bool closing;
@@ -44,7 +47,7 @@ struct fleet {
 	void (*on_hit)(const char *challenge_id, const char *node_id, uint32_t count, void *arg);
 	void *on_hit_arg;
 	struct metric_series *metric_nodes, *metric_revision, *metric_entities, *metric_sent,
-		*metric_nacks, *metric_unencoded;
+		*metric_nacks, *metric_held, *metric_unencoded;
 };
 
 static uint64_t now_ms(void)
@@ -118,6 +121,7 @@ static void on_answer(struct stream *s, void *arg)
 
 	if (s->node.nack.revision && f->metric_nacks)
 		metric_add(f->metric_nacks, 1);
+	refusals_note(&f->refusals, &s->node);
 	publish(f, s, true);
 }
 
@@ -195,8 +199,10 @@ static void on_reset(const char *epoch, void *arg)
 			stream_end(s, GRPC_UNAVAILABLE, "the epoch changed");
 		node_image_reset(&s->node, other);
 	}
-	if (other)
+	if (other) {
 		members_forget_acks(&f->members);
+		barriers_known(&f->barriers, 0);
+	}
 	image_reset(&f->image, epoch);
 }
 
@@ -204,8 +210,12 @@ static void on_change(const struct feed_change *c, void *arg)
 {
 	struct fleet *f = arg;
 	struct err e = ERR_INIT;
+	int rc = c->refused ? image_hold(&f->image, c->entity, c->id, c->refused, c->revision, &e)
+			    : image_put(&f->image, c->entity, c->id, c->row, c->revision, &e);
 
-	if (image_put(&f->image, c->entity, c->id, c->row, c->revision, &e) == 0)
+	if (rc == 0 && c->refused)
+		barriers_refuse(&f->barriers, c->refused);
+	if (rc == 0)
 		return;
 	if (f->metric_unencoded)
 		metric_add(f->metric_unencoded, 1);
@@ -238,6 +248,7 @@ static void on_commit(uint64_t revision, uint64_t floor, void *arg)
 	bool first = !f->image.ready;
 
 	image_commit(&f->image, revision, floor);
+	barriers_known(&f->barriers, revision);
 	look_at_streams(f);
 	if (first)
 		log_info("image of all entities is loaded", log_u64("revision", revision),
@@ -267,6 +278,7 @@ static void on_tick(struct timer *t)
 	members_expire(&f->members, now_ms());
 	level_tick(&f->level, now_ms());
 	barriers_check(&f->barriers);
+	refusals_tick(&f->refusals);
 	if (f->image.ready && !f->image.open)
 		look_at_streams(f);
 }
@@ -282,6 +294,7 @@ static void on_render(void *arg)
 	metric_set(f->metric_nodes, (double)nodes);
 	metric_set(f->metric_revision, (double)f->image.revision);
 	metric_set(f->metric_entities, (double)f->image.live);
+	metric_set(f->metric_held, (double)f->image.held);
 	if ((double)sent > shown)
 		metric_add(f->metric_sent, sent - (uint64_t)shown);
 }
@@ -308,10 +321,12 @@ static int make_metrics(struct fleet *f, struct metrics *m, struct err *e)
 			       "Bytes of stream messages given to connections");
 	f->metric_nacks = plain(m, METRIC_COUNTER, "cardea_fleet_nacks_total",
 				"Revisions that data planes refused");
+	f->metric_held = plain(m, METRIC_GAUGE, "cardea_fleet_held_entities",
+			       "Entities held back because a data plane refused them");
 	f->metric_unencoded = plain(m, METRIC_COUNTER, "cardea_fleet_unencoded_total",
 				    "Changes of entities that have no wire form");
 	if (!f->metric_nodes || !f->metric_revision || !f->metric_entities || !f->metric_sent ||
-	    !f->metric_nacks || !f->metric_unencoded)
+	    !f->metric_nacks || !f->metric_held || !f->metric_unencoded)
 		return err_memory(e, "metrics");
 	return metrics_on_render(m, on_render, f, e);
 }
@@ -341,9 +356,12 @@ static void streams_closed(void *arg)
 {
 	struct fleet *f = arg;
 
+	f->open += f->have_refusals ? 1 : 0;
 	f->open += f->have_table ? 1 : 0;
 	f->open += f->have_tickets ? 1 : 0;
 	f->open += 1;
+	if (f->have_refusals)
+		refusals_close(&f->refusals, part_closed, f);
 	if (f->have_table)
 		nodes_table_close(&f->table, part_closed, f);
 	if (f->have_tickets)
@@ -385,7 +403,10 @@ static int start_parts(struct fleet *f, const struct fleet_conf *c, struct err *
 					 .arg = f};
 
 	if (stream_server_start(&f->server, f->loop, &stream, &f->image, &events, e) ||
-	    make_metrics(f, c->metrics, e) ||
+	    refusals_init(&f->refusals, f->store, &f->image, e))
+		return -1;
+	f->have_refusals = true;
+	if (make_metrics(f, c->metrics, e) ||
 	    nodes_table_init(&f->table, f->loop, f->store, f->self, c->node_grace_ms, &nodes, e))
 		return -1;
 	f->have_table = true;
@@ -432,8 +453,12 @@ uint64_t fleet_revision(const struct fleet *f)
 int fleet_wait(struct barrier **out, struct fleet *f, uint64_t revision, uint64_t timeout_ms,
 	       void (*done)(const struct barrier_result *r, void *arg), void *arg, struct err *e)
 {
-	return barriers_wait(&f->barriers, out, revision, nodes_table_refresh(&f->table),
-			     timeout_ms, done, arg, e);
+	if (barriers_wait(&f->barriers, out, revision, nodes_table_refresh(&f->table), timeout_ms,
+			  done, arg, e))
+		return -1;
+	if (image_refused(&f->image, revision))
+		barriers_refuse(&f->barriers, revision);
+	return 0;
 }
 
 json_t *fleet_missing(struct fleet *f, uint64_t revision)

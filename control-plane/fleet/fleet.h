@@ -49,7 +49,8 @@ struct barrier_result {
 	uint64_t nodes;	 /* live nodes asked */
 };
 /* Calls done when every live data plane of the cluster (also those of other control planes) acked
- * revision, or after timeout_ms with complete = false. With no data plane at all it completes at
+ * revision, or after timeout_ms with complete = false; so too as soon as one of them refused
+ * something of it. With no data plane at all it completes at
  * once. done comes once, later, unless barrier_cancel was called. */
 int fleet_wait(struct barrier **out, struct fleet *f, uint64_t revision, uint64_t timeout_ms,
 	       void (*done)(const struct barrier_result *r, void *arg), void *arg,
@@ -67,7 +68,8 @@ void fleet_on_challenge_hit(struct fleet *f,
 				       uint32_t count, void *arg),
 			    void *arg);
 /* /clustering/data-planes rows (kong-admin-api.md 3.6, and Cardea's own `revision`, `nack`,
- * `connected`, `control_plane`), from the nodes table; r->rows are shaped as shown to clients. */
+ * `refused`, `connected`, `control_plane`), from the nodes table; r->rows are shaped as shown to
+ * clients. */
 void fleet_nodes(struct fleet *f, store_done done, void *arg);
 
 /* --- the log level --- */

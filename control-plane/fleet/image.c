@@ -30,6 +30,7 @@ static void item_free(struct image_item *it)
 {
 	list_remove(&it->place.link);
 	list_remove(&it->dead);
+	list_remove(&it->hold);
 	encoded_free(it->bytes);
 	free(it);
 }
@@ -40,6 +41,7 @@ void image_init(struct image *m)
 	map_init(&m->items);
 	list_init(&m->order);
 	list_init(&m->tombstones);
+	list_init(&m->holds);
 }
 
 static void drop_all(struct image *m)
@@ -90,6 +92,7 @@ static struct image_item *item_add(struct image *m, const struct entity *t,
 	}
 	list_init(&it->place.link);
 	list_init(&it->dead);
+	list_init(&it->hold);
 	it->entity = t;
 	memcpy(it->id, id, sizeof(it->id));
 	it->removed = true;
@@ -100,34 +103,116 @@ static struct image_item *item_add(struct image *m, const struct entity *t,
 	return it;
 }
 
-int image_put(struct image *m, const struct entity *t, const char *id, const json_t *row,
-	      uint64_t revision, struct err *e)
-{
-	unsigned char raw[16];
-	char key[KEY_MAX];
+/* What an entity is from a revision on; bytes belong to the image from now on. */
+struct item_state {
 	struct encoded *bytes;
-	struct image_item *it;
+	uint64_t revision, refused;
+	bool removed;
+};
 
-	m->open = true;
+static int item_set(struct image *m, const struct entity *t, const unsigned char id[16],
+		    const struct item_state *s, struct err *e)
+{
+	char key[KEY_MAX];
+	struct image_item *it = map_get(&m->items, key_make(key, t, id));
+
+	if (!it)
+		it = item_add(m, t, id, e);
+	if (!it) {
+		encoded_free(s->bytes);
+		return -1;
+	}
+	m->live += it->removed && !s->removed ? 1 : 0;
+	m->live -= !it->removed && s->removed ? 1 : 0;
+	m->held += !it->refused && s->refused ? 1 : 0;
+	m->held -= it->refused && !s->refused ? 1 : 0;
+	encoded_free(it->bytes);
+	it->bytes = s->bytes;
+	it->removed = s->removed;
+	it->refused = s->refused;
+	it->suspect = false;
+	list_remove(&it->hold);
+	if (s->refused)
+		list_push(&m->holds, &it->hold);
+	item_place(m, it, s->revision);
+	return 0;
+}
+
+static int id_of(unsigned char raw[16], const struct entity *t, const char *id, struct err *e)
+{
 	if (!uuid_is(str_from(id)))
 		return err_set(e, ERR_INVALID, "%s: id is not a UUID", t->name);
 	uuid_bytes(str_from(id), raw);
-	if (encode_change(&bytes, t, raw, row, e))
-		return -1;
-	it = map_get(&m->items, key_make(key, t, raw));
-	if (!it)
-		it = item_add(m, t, raw, e);
-	if (!it) {
-		encoded_free(bytes);
-		return -1;
-	}
-	m->live += it->removed && row ? 1 : 0;
-	m->live -= !it->removed && !row ? 1 : 0;
-	encoded_free(it->bytes);
-	it->bytes = bytes;
-	it->removed = row == NULL;
-	item_place(m, it, revision);
 	return 0;
+}
+
+int image_put(struct image *m, const struct entity *t, const char *id, const json_t *row,
+	      uint64_t revision, struct err *e)
+{
+	struct item_state s = {.revision = revision, .removed = row == NULL};
+	unsigned char raw[16];
+
+	m->open = true;
+	if (id_of(raw, t, id, e) || encode_change(&s.bytes, t, raw, row, e))
+		return -1;
+	return item_set(m, t, raw, &s, e);
+}
+
+int image_hold(struct image *m, const struct entity *t, const char *id, uint64_t refused,
+	       uint64_t revision, struct err *e)
+{
+	struct item_state s = {.revision = revision, .refused = refused};
+	unsigned char raw[16];
+
+	m->open = true;
+	if (id_of(raw, t, id, e) || encode_held(&s.bytes, t, raw, e))
+		return -1;
+	return item_set(m, t, raw, &s, e);
+}
+
+static struct image_item *item_find(const struct image *m, const struct entity *t, const char *id)
+{
+	unsigned char raw[16];
+	char key[KEY_MAX];
+
+	if (id_of(raw, t, id, NULL))
+		return NULL;
+	return map_get(&m->items, key_make(key, t, raw));
+}
+
+bool image_suspect(struct image *m, const struct entity *t, const char *id, uint64_t revision)
+{
+	struct image_item *it = item_find(m, t, id);
+
+	if (!it || it->refused || it->revision > revision)
+		return false;
+	it->suspect = true;
+	return true;
+}
+
+void image_trust(struct image *m, const struct entity *t, const char *id)
+{
+	struct image_item *it = item_find(m, t, id);
+
+	if (it)
+		it->suspect = false;
+}
+
+bool image_refused(const struct image *m, uint64_t revision)
+{
+	list_for_each(l, &m->holds)
+	{
+		if (container_of(l, struct image_item, hold)->refused == revision)
+			return true;
+	}
+	return false;
+}
+
+bool image_is_suspect(const struct image *m, const struct entity *t, const char *id)
+{
+	const struct image_item *it = item_find(m, t, id);
+
+	return it && it->suspect;
 }
 
 static int by_revision(const void *a, const void *b)
@@ -245,13 +330,25 @@ void image_cursor_after(struct image *m, struct image_cursor *c, uint64_t held)
 	list_insert_after(at, &c->place.link);
 }
 
-const struct image_item *image_cursor_next(struct image *m, struct image_cursor *c)
+static struct link *next_item(const struct image *m, const struct image_cursor *c)
 {
 	struct link *at = c->place.link.next;
 
 	while (at != &m->order && place_of(at)->is_cursor)
 		at = at->next;
-	if (at == &m->order)
+	return at;
+}
+
+bool image_cursor_at_end(const struct image *m, const struct image_cursor *c)
+{
+	return next_item(m, c) == &m->order;
+}
+
+const struct image_item *image_cursor_next(struct image *m, struct image_cursor *c)
+{
+	struct link *at = next_item(m, c);
+
+	if (at == &m->order || item_of(at)->suspect)
 		return NULL;
 	list_remove(&c->place.link);
 	list_insert_after(at, &c->place.link);

@@ -121,6 +121,20 @@ uint64_t members_live(const struct members *m, uint64_t revision, uint64_t now_m
 	return live;
 }
 
+uint64_t members_newest(const struct members *m, uint64_t now_ms)
+{
+	uint64_t newest = 0;
+	size_t pos = 0;
+	void *value;
+
+	while (map_next(&m->by_id, &pos, NULL, &value)) {
+		const struct member *b = value;
+		if (b->revision > newest && is_live(m, b, now_ms))
+			newest = b->revision;
+	}
+	return newest;
+}
+
 json_t *members_missing(const struct members *m, uint64_t revision, uint64_t now_ms)
 {
 	json_t *out = json_array();

@@ -44,6 +44,8 @@ void members_expire(struct members *m, uint64_t now_ms);
 /* How many are live; *missing, if asked for, how many of them have not acked revision. */
 uint64_t members_live(const struct members *m, uint64_t revision, uint64_t now_ms,
 		      uint64_t *missing);
+/* The newest revision that a live one acked. */
+uint64_t members_newest(const struct members *m, uint64_t now_ms);
 /* [{"id","hostname","revision"}] of those missing; a new reference, NULL: out of memory. */
 json_t *members_missing(const struct members *m, uint64_t revision, uint64_t now_ms);
 

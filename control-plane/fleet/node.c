@@ -264,9 +264,10 @@ int node_pump(struct node *n, struct image *m, const struct node_sink *sink, siz
 		*result = more ? NODE_PUMP_MORE : NODE_PUMP_FULL;
 		return 0;
 	}
-	/* Changes of an unfinished batch may have gone out; their commit follows with it. */
+	/* Changes of an unfinished batch may have gone out; their commit follows with it. Nothing
+	 * is committed over a suspect. */
 	*result = NODE_PUMP_DONE;
-	if (m->open)
+	if (m->open || !image_cursor_at_end(m, &n->cursor))
 		return 0;
 	if (!floor_passed(n, m))
 		return send_commit(n, m, sink, e);

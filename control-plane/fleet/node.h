@@ -9,9 +9,9 @@
  *
  * From anywhere: the image is loaded again (WAITING), the stream ends (GONE). What is sent comes
  * straight out of the image, from this node's cursor on; nothing is queued here. After a nack
- * everything since the last ack is sent again, but only once there is a later revision. A refusal
- * by one node does not keep a revision from the others: each judges by itself. Pure (no I/O).
- * owner: its stream, thread: the loop.
+ * everything since the last ack is sent again, but only once there is a later revision: when the
+ * node named an entity, that is soon the one which holds the entity back (refusals.h). Pure (no
+ * I/O). owner: its stream, thread: the loop.
  */
 #ifndef CARDEA_FLEET_NODE_H
 #define CARDEA_FLEET_NODE_H

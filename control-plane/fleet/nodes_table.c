@@ -60,10 +60,15 @@ static const char sql_list[] =
 	" CASE WHEN labels <> '{}' THEN labels END AS labels,"
 	" CASE WHEN cert_not_after IS NOT NULL THEN jsonb_build_object('expiry_timestamp',"
 	"  extract(epoch FROM cert_not_after)::bigint) END AS cert_details,"
-	" '[]'::jsonb AS rpc_capabilities, revision, nack, live AS connected, control_plane"
+	" '[]'::jsonb AS rpc_capabilities, revision, coalesce(nack, refused -> -1) AS nack,"
+	" live AS connected, control_plane, refused"
 	" FROM (SELECT *, connected AND last_seen > now() - interval '15 seconds' AS live FROM "
 	"nodes)"
-	"  AS n ORDER BY id";
+	"  AS n, LATERAL (SELECT coalesce(jsonb_agg(jsonb_build_object('revision', c.refused,"
+	"   'kind', c.kind, 'id', c.id, 'reason', c.refusal -> 'reason', 'at', c.refusal -> 'at')"
+	"   ORDER BY c.refused, c.id), '[]') AS refused"
+	"  FROM changes c WHERE c.refused IS NOT NULL AND c.refusal ->> 'node' = n.id::text) AS r"
+	" ORDER BY id";
 
 static void write_now(struct nodes_table *t);
 

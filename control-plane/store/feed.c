@@ -42,6 +42,7 @@ struct gathered {
 	size_t at; /* keeps the order of equal revisions */
 	char id[40];
 	json_t *row; /* NULL: removed */
+	uint64_t refused;
 };
 
 struct feed {
@@ -127,7 +128,10 @@ static void gather_row(struct feed *f, const struct sql *s, const struct pg_resu
 	snprintf(g->id, sizeof(g->id), "%s", pg_result_text(r, row, tail + 1).ptr);
 	if (str_u64(pg_result_text(r, row, tail), &g->revision) < 0)
 		err_set(&f->err, ERR_INTERNAL, "a change without a revision");
-	if (removed)
+	if (pg_result_text(r, row, tail + 3).ptr &&
+	    str_u64(pg_result_text(r, row, tail + 3), &g->refused) < 0)
+		err_set(&f->err, ERR_INTERNAL, "a refusal without a revision");
+	if (removed || g->refused)
 		return;
 	g->row = rows_decode(s, f->keyring, r, row, &secrets, &f->err);
 	if (g->row && secrets == ROWS_OPEN)
@@ -176,7 +180,7 @@ static void give(struct feed *f)
 		qsort(f->gathered, f->gathered_count, sizeof(*f->gathered), by_revision);
 	for (size_t i = 0; i < f->gathered_count && !f->closing; i++) {
 		const struct gathered *g = &f->gathered[i];
-		struct feed_change c = {g->sql->entity, g->id, g->revision, g->row};
+		struct feed_change c = {g->sql->entity, g->id, g->revision, g->row, g->refused};
 
 		f->events.on_change(&c, f->events.arg);
 	}

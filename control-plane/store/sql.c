@@ -199,10 +199,11 @@ static int make_gets(struct sql *s, struct err *e)
 	return id.rc < 0 ? -1 : by.rc;
 }
 
-/* Rows of the feed: what is stored, then its revision, id, and whether it was removed. */
+/* Rows of the feed: what is stored, then its revision, id, whether it was removed, and which
+ * revision of it a data plane refused. */
 static int make_feed(struct sql *s, struct err *e)
 {
-	const char *tail = "c.revision, c.id, c.removed FROM changes c LEFT JOIN";
+	const char *tail = "c.revision, c.id, c.removed, c.refused FROM changes c LEFT JOIN";
 	const char *table = s->entity->name;
 	struct out delta = {&s->changed, e, 0};
 	struct out all = {&s->cursor, e, 0};

@@ -27,8 +27,9 @@ struct sql {
 	struct buf delete_must; /* id: CA001 gone */
 	struct buf get_id;	/* id */
 	struct buf get_key;	/* endpoint key; empty: there is none */
-	struct buf changed;	/* last revision, limit: columns_stored, revision, id, removed */
-	struct buf cursor;	/* DECLARE of "c" over the last change of all, by revision */
+	struct buf
+		changed; /* last revision, limit: columns_stored, revision, id, removed, refused */
+	struct buf cursor;	   /* DECLARE of "c" over the last change of all, by revision */
 	struct buf cursor_changed; /* the same over changes after a revision: format with it */
 };
 

@@ -358,6 +358,22 @@ void store_query(struct store *s, const char *sql, const char *const *params, si
 	store_query_noted(s, sql, params, n, NULL, done, arg);
 }
 
+/* The deferred trigger on changes gives it its revision. */
+static const char refuse_sql[] =
+	"UPDATE changes c SET refused = c.revision, refusal = r.refusal, revision = -txid_current()"
+	" FROM jsonb_to_recordset($1::jsonb) AS r(kind text, id uuid, revision bigint, refusal "
+	"jsonb)"
+	" WHERE c.kind = r.kind AND c.id = r.id AND c.revision <= r.revision AND c.refused IS NULL";
+
+void store_refuse(struct store *s, const json_t *refusals, store_done done, void *arg)
+{
+	char *text = json_dumps(refusals, JSON_COMPACT);
+
+	/* Without memory: null, which names nothing. */
+	store_query(s, refuse_sql, (const char *const[]){text}, 1, done, arg);
+	free(text);
+}
+
 int store_seal(struct store *s, struct str context, struct str plain, struct buf *out,
 	       struct err *e)
 {

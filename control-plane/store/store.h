@@ -147,6 +147,11 @@ void store_query(struct store *s, const char *sql, const char *const *params, si
 /* The same with an audit row in the statement's transaction; note NULL: without. */
 void store_query_noted(struct store *s, const char *sql, const char *const *params, size_t n,
 		       const struct store_note *note, store_done done, void *arg);
+/* Notes that data planes refused entities: array of {"kind","id","revision","refusal":{"node",
+ * "reason","at"}}; revision: the newest that was refused. One revision for all of them, which the
+ * feed gives as changes with `refused` set; an entity that changed after its revision, or was
+ * refused before, is left out. Its next change ends it. rows: none. */
+void store_refuse(struct store *s, const json_t *refusals, store_done done, void *arg);
 /* Secrets of such tables: sealed bytes as text parameter ("\\x..." hex) and back. context:
  * "acme_orders.key:" + id. */
 int store_seal(struct store *s, struct str context, struct str plain, struct buf *out,
@@ -160,7 +165,8 @@ struct feed_change {
 	const struct entity *entity;
 	const char *id; /* UUID text */
 	uint64_t revision;
-	json_t *row; /* NULL: removed. Secrets unsealed. Borrowed */
+	json_t *row;	  /* NULL: removed, or refused. Secrets unsealed. Borrowed */
+	uint64_t refused; /* the revision of it that a data plane refused (store_refuse); 0: none */
 };
 struct feed_events {
 	/* A whole load begins (first, and when the epoch changed or this side fell below the

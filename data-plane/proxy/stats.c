@@ -36,6 +36,13 @@ static const struct {
 	[STATS_CACHE_BYTES] = {"cardea_dp_cache_bytes", "Size of the disk cache.", METRIC_GAUGE},
 	[STATS_CACHE_BEHIND] = {"cardea_dp_cache_behind",
 				"1 while the disk cache misses the newest revision.", METRIC_GAUGE},
+	[STATS_ON_TRIAL] =
+		{"cardea_dp_entities_on_trial",
+		 "Entities given in the last seconds: what a crash would be put down to.",
+		 METRIC_GAUGE},
+	[STATS_REFUSED] = {"cardea_dp_entities_refused",
+			   "Entities refused because this node crashed after it was given them.",
+			   METRIC_GAUGE},
 };
 
 static int labelled(struct stats *s, const char *name, const char *help, const char *label,

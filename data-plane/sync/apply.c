@@ -3,16 +3,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/core/clock.h"
 #include "common/core/log.h"
 #include "common/pki/cert.h"
 #include "common/pki/signer.h"
 #include "data-plane/sync/cache.h"
 #include "data-plane/sync/decode.h"
+#include "data-plane/sync/suspects.h"
 #include "data-plane/tables/tables.h"
 
 struct apply {
 	struct tables *tables;
 	struct cache *cache;
+	struct suspects *suspects; /* NULL: none are noted */
 	struct signer *signer;	   /* checks most certificates */
 	char epoch[EPOCH_MAX + 1]; /* held */
 	uint64_t revision;	   /* held */
@@ -58,6 +61,11 @@ const char *apply_epoch(const struct apply *a)
 uint64_t apply_revision(const struct apply *a)
 {
 	return a->revision;
+}
+
+void apply_watch(struct apply *a, struct suspects *s)
+{
+	a->suspects = s;
 }
 
 static bool caching(const struct apply *a)
@@ -154,13 +162,48 @@ static int remove_ticket(struct apply *a, const struct change *c, struct err *e)
 typedef int change_fn(struct apply *a, const struct change *c, struct err *e);
 
 static const struct {
+	enum tables_kind kind;
 	change_fn *put, *remove;
 } kinds[CHANGE_KINDS] = {
-	[CHANGE_CERTIFICATE] = {put_certificate, remove_certificate},
-	[CHANGE_SNI] = {put_sni, remove_sni},
-	[CHANGE_CHALLENGE] = {put_challenge, remove_challenge},
-	[CHANGE_TICKET_SECRET] = {put_ticket, remove_ticket},
+	[CHANGE_CERTIFICATE] = {TABLES_CERTIFICATE, put_certificate, remove_certificate},
+	[CHANGE_SNI] = {TABLES_SNI, put_sni, remove_sni},
+	[CHANGE_CHALLENGE] = {TABLES_CHALLENGE, put_challenge, remove_challenge},
+	[CHANGE_TICKET_SECRET] = {TABLES_TICKET, put_ticket, remove_ticket},
 };
+
+static int hold(struct apply *a, const struct change *c, struct err *e)
+{
+	enum tables_kind kind = kinds[c->kind].kind;
+
+	if (a->suspects && c->held)
+		suspects_told(a->suspects, c->kind, c->id);
+	if (withheld_add(&a->tables->withheld, kind, c->id, e) != 0)
+		return -1;
+	return a->snapshot ? tables_keep(a->tables, kind, c->id, e) : 0;
+}
+
+static int put_or_remove(struct apply *a, const struct change *c, struct err *e)
+{
+	if ((c->removed ? kinds[c->kind].remove : kinds[c->kind].put)(a, c, e) != 0)
+		return -1;
+	return withheld_remove(&a->tables->withheld, kinds[c->kind].kind, c->id, e);
+}
+
+/* Notes what is about to be applied; what this process died of before is not applied again. */
+static int watched(struct apply *a, const struct change *c, struct err *e)
+{
+	if (c->held)
+		return hold(a, c, e);
+	if (!a->suspects)
+		return put_or_remove(a, c, e);
+	if (suspects_refuses(a->suspects, c->kind, c->id, c->encoded))
+		return a->loading ? hold(a, c, e)
+				  : err_set(e, ERR_INVALID,
+					    "this node crashed repeatedly after it was given it");
+	if (!a->loading)
+		suspects_note(a->suspects, c->kind, c->id, c->encoded, clock_mono_ns() / 1000000);
+	return put_or_remove(a, c, e);
+}
 
 int apply_change(struct apply *a, const struct change *c, struct err *e)
 {
@@ -172,7 +215,7 @@ int apply_change(struct apply *a, const struct change *c, struct err *e)
 		a->open = true;
 		tables_begin(a->tables, false);
 	}
-	if ((c->removed ? kinds[c->kind].remove : kinds[c->kind].put)(a, c, e) != 0) {
+	if (watched(a, c, e) != 0) {
 		a->refused = true;
 		return err_prefix(e, "%s", change_kind_name(c->kind));
 	}
@@ -252,6 +295,26 @@ void apply_rollback(struct apply *a)
 	a->open = false;
 	a->snapshot = false;
 	a->refused = false;
+}
+
+/* --- suspects --- */
+
+bool apply_suspect(struct apply *a, struct apply_culprit *culprit, struct err *why)
+{
+	unsigned kind;
+
+	if (!a->suspects || !suspects_next(a->suspects, &kind, culprit->id))
+		return false;
+	culprit->kind = change_kind_name((enum change_kind)kind);
+	(void)err_set(why, ERR_INVALID, "%s: this node crashed repeatedly after it was given it",
+		      culprit->kind);
+	return true;
+}
+
+void apply_restart(struct apply *a)
+{
+	if (a->suspects)
+		suspects_restart(a->suspects);
 }
 
 /* --- the cache --- */

@@ -3,6 +3,9 @@
  *
  *     begin_snapshot? ── change* ── commit ──▶ visible to workers, all at once ──▶ cache
  *                           └── any error ──▶ rollback: the last good state goes on
+ *
+ * A change may say that an entity is held back: it stays as it is, also in a snapshot, and what
+ * refers to it may dangle. (What a snapshot kept so is not in the disk cache: a restart loses it.)
  * owner: the sync thread.
  */
 #ifndef CARDEA_SYNC_APPLY_H
@@ -16,10 +19,14 @@
 struct apply;
 struct tables;
 struct cache;
+struct suspects;
 
 /* cache may be NULL (tests). Both are borrowed. */
 struct apply *apply_create(struct tables *t, struct cache *c);
 void apply_free(struct apply *a);
+/* From now on what is applied is noted in s, and what s refuses is refused: on the stream with an
+ * error, in the cache by leaving the entity as it was before. Borrowed. */
+void apply_watch(struct apply *a, struct suspects *s);
 /* What is held: "" and 0 before the first commit. */
 const char *apply_epoch(const struct apply *a);
 uint64_t apply_revision(const struct apply *a);
@@ -39,6 +46,11 @@ struct apply_culprit {
 };
 int apply_commit(struct apply *a, struct str epoch, uint64_t revision,
 		 struct apply_culprit *culprit, struct err *e) must_check;
+/* The next entity that is held but refused (it was in the cache) and that no control plane knows
+ * of: each once after apply_restart. */
+bool apply_suspect(struct apply *a, struct apply_culprit *culprit, struct err *why);
+/* A stream begins. */
+void apply_restart(struct apply *a);
 void apply_rollback(struct apply *a);
 /* Loads the cache into the tables: same path, without checks that were made before it was written.
  * -1 and ERR_NOT_FOUND: no cache. */

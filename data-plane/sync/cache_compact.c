@@ -7,7 +7,7 @@
 
 #include "common/core/map.h"
 
-enum { KEY_SIZE = 1 + 16 };
+enum { KEY_SIZE = 1 + 16, HELD = 0x80 };
 
 struct cache_compact {
 	char *path, *temp;
@@ -65,7 +65,8 @@ static int key_of(struct str encoded, char key[KEY_SIZE], bool *removed, struct 
 
 	if (plane_change_decode(&m, encoded, e) != 0)
 		return -1;
-	key[0] = (char)m.change.kind;
+	/* That it is held back is a record beside its last version. */
+	key[0] = (char)(m.change.kind | (m.change.held ? HELD : 0U));
 	memcpy(key + 1, m.change.id, 16);
 	*removed = m.change.removed;
 	plane_message_free(&m);
@@ -83,6 +84,11 @@ static int note(enum cache_record type, struct str bytes, void *arg, struct err 
 	k->number++;
 	if (key_of(bytes, key, &removed, e) != 0)
 		return -1;
+	if (!((unsigned char)key[0] & HELD)) {
+		key[0] = (char)(key[0] | (char)HELD);
+		(void)map_remove(&k->last, (struct str){key, KEY_SIZE});
+		key[0] = (char)(key[0] & ~HELD);
+	}
 	if (removed) {
 		map_remove(&k->last, (struct str){key, KEY_SIZE});
 		return 0;

@@ -28,6 +28,7 @@ struct change_pair {
 struct change {
 	enum change_kind kind;
 	bool removed;
+	bool held; /* keep what there is of it, even nothing: its newest version was refused */
 	unsigned char id[16];
 	union {
 		struct {

@@ -1,10 +1,10 @@
 /* The stream to a control plane.
  *
- *   happy path:  timer -> call -> on_open: Hello -> SnapshotBegin?, Change*, Commit -> apply -> Ack
- *   refused revision:  first bad Change (or the commit itself) -> the rest is skipped -> Nack at
- * the Commit -> the stream goes on; deltas that stand on what was refused are dropped bytes that
- * are no message, a contract broken by the control plane: the call is closed call fails or ends at
- * any moment: rollback -> full jitter -> next address close:       call and timers -> closed
+ *   happy path:        timer -> call -> on_open: Hello -> SnapshotBegin?, Change*, Commit -> Ack
+ *   refused revision:  first bad Change, or the commit -> the rest is skipped -> Nack at the Commit
+ *                      -> the stream goes on; deltas that stand on what was refused are dropped
+ *   bytes that are no message, a broken contract: the call is closed
+ *   call fails or ends: rollback -> full jitter -> next address;  close: call and timers -> closed
  */
 #include "data-plane/sync/client.h"
 
@@ -97,8 +97,8 @@ static void give_up(struct sync_client *s, const struct err *why)
 
 /* --- sending --- */
 
-static void send_message(struct sync_client *s, const struct buf *message, int encoded,
-			 struct err *e)
+/* Frees message. */
+static void send_message(struct sync_client *s, struct buf *message, int encoded, struct err *e)
 {
 	struct buf framed = BUF_INIT;
 
@@ -109,6 +109,7 @@ static void send_message(struct sync_client *s, const struct buf *message, int e
 		give_up(s, e);
 	}
 	buf_deinit(&framed);
+	buf_deinit(message);
 }
 
 static void send_hello(struct sync_client *s)
@@ -124,8 +125,8 @@ static void send_hello(struct sync_client *s)
 				     .label_count = s->label_count,
 				     .revision = apply_revision(s->apply)};
 
+	apply_restart(s->apply);
 	send_message(s, &b, node_encode_hello(&b, &h, &e), &e);
-	buf_deinit(&b);
 }
 
 static void send_ack(struct sync_client *s, uint64_t revision)
@@ -134,7 +135,6 @@ static void send_ack(struct sync_client *s, uint64_t revision)
 	struct err e = ERR_INIT;
 
 	send_message(s, &b, node_encode_ack(&b, revision, &e), &e);
-	buf_deinit(&b);
 }
 
 static void send_nack(struct sync_client *s, uint64_t revision)
@@ -150,7 +150,6 @@ static void send_nack(struct sync_client *s, uint64_t revision)
 		     node_encode_nack(&b, revision, kind, kind[0] ? s->culprit.id : NULL,
 				      s->refusal.message, &e),
 		     &e);
-	buf_deinit(&b);
 }
 
 static void on_report(struct timer *t)
@@ -163,7 +162,6 @@ static void on_report(struct timer *t)
 		return;
 	send_message(s, &b, node_encode_hits(&b, s->hits, s->hit_count, &e), &e);
 	s->hit_count = 0;
-	buf_deinit(&b);
 }
 
 void sync_client_hit(struct sync_client *s, const unsigned char challenge_id[16], uint32_t count)
@@ -199,19 +197,17 @@ static void drop_staged(struct sync_client *s)
 	s->culprit = (struct apply_culprit){.kind = ""};
 }
 
-/* The revision in progress cannot be taken: nothing more of it is looked at. */
+/* The revision in progress cannot be taken: nothing more of it is looked at. Without memory nothing
+ * is said about the entity. */
 static void refuse(struct sync_client *s, const struct err *why, const struct change *at)
 {
-	bool snapshot = s->snapshot;
-
 	if (s->staged)
 		apply_rollback(s->apply);
 	s->staged = false;
-	s->snapshot = snapshot;
 	s->refused = true;
 	s->refusal = *why;
 	s->culprit = (struct apply_culprit){.kind = ""};
-	if (at) {
+	if (at && why->kind != ERR_MEMORY) {
 		s->culprit.kind = change_kind_name(at->kind);
 		memcpy(s->culprit.id, at->id, sizeof(s->culprit.id));
 	}
@@ -248,6 +244,15 @@ static bool follows(const struct sync_client *s, const struct plane_message *m)
 	       m->since <= apply_revision(s->apply);
 }
 
+/* The revision is held: all of it, but for what the cache had and this node died of. */
+static void answer(struct sync_client *s, uint64_t revision)
+{
+	if (apply_suspect(s->apply, &s->culprit, &s->refusal))
+		send_nack(s, revision);
+	else
+		send_ack(s, revision);
+}
+
 static void commit(struct sync_client *s, const struct plane_message *m)
 {
 	struct apply_culprit culprit = {.kind = ""};
@@ -256,13 +261,14 @@ static void commit(struct sync_client *s, const struct plane_message *m)
 	if (apply_commit(s->apply, m->epoch, m->revision, &culprit, &e) == 0) {
 		s->staged = false;
 		s->failures = 0;
-		send_ack(s, m->revision);
+		answer(s, m->revision);
 		tell(s);
 		return;
 	}
 	s->staged = true;
 	refuse(s, &e, NULL);
-	s->culprit = culprit;
+	if (e.kind != ERR_MEMORY)
+		s->culprit = culprit;
 	send_nack(s, m->revision);
 }
 
@@ -275,7 +281,7 @@ static void take_commit(struct sync_client *s, const struct plane_message *m)
 		send_nack(s, m->revision);
 	} else if (!s->snapshot && m->revision == apply_revision(s->apply)) {
 		s->failures = 0;
-		send_ack(s, m->revision);
+		answer(s, m->revision);
 	} else {
 		commit(s, m);
 	}
@@ -296,12 +302,11 @@ static int on_message(struct str bytes, void *arg, struct err *e)
 
 	if (plane_message_decode(&m, bytes, &why)) {
 		if (why.kind != ERR_CONFLICT) {
-			if (e)
-				*e = why;
+			*e = why;
 			return -1;
 		}
 		if (!s->refused)
-			refuse(s, &why, NULL);
+			refuse(s, &why, m.named ? &m.change : NULL);
 		return 0;
 	}
 	takers[m.kind](s, &m);

@@ -64,7 +64,6 @@ static int certificate_of(struct change *out, const Cardea__V1__Change *in, stru
 	for (size_t i = 0; i < c->n_pairs; i++)
 		if (pair_of(&out->u.certificate.pairs[i], c->pairs[i], e))
 			return -1;
-	out->kind = CHANGE_CERTIFICATE;
 	out->u.certificate.count = c->n_pairs;
 	return 0;
 }
@@ -73,7 +72,6 @@ static int sni_of(struct change *out, const Cardea__V1__Change *in, struct err *
 {
 	if (!in->sni->name[0])
 		return err_set(e, ERR_CONFLICT, "sni: name is empty");
-	out->kind = CHANGE_SNI;
 	out->u.sni.name = str_from(in->sni->name);
 	return copy_id(out->u.sni.certificate_id, &in->sni->certificate_id, "sni: certificate_id",
 		       e);
@@ -85,7 +83,6 @@ static int challenge_of(struct change *out, const Cardea__V1__Change *in, struct
 	if (!c->host[0] || !c->token[0] || !c->key_authorization[0])
 		return err_set(e, ERR_CONFLICT,
 			       "challenge: host, token and key_authorization must not be empty");
-	out->kind = CHANGE_CHALLENGE;
 	out->u.challenge.host = str_from(c->host);
 	out->u.challenge.token = str_from(c->token);
 	out->u.challenge.key_authorization = str_from(c->key_authorization);
@@ -98,47 +95,68 @@ static int ticket_of(struct change *out, const Cardea__V1__Change *in, struct er
 	if (t->secret.len != SECRET_SIZE)
 		return err_set(e, ERR_CONFLICT, "ticket secret has %zu bytes, must have %d",
 			       t->secret.len, SECRET_SIZE);
-	out->kind = CHANGE_TICKET_SECRET;
 	out->u.ticket.secret = bytes_of(&t->secret);
 	out->u.ticket.not_before = t->not_before;
 	return 0;
 }
 
-static int removed_of(struct change *out, const Cardea__V1__Change *in, struct err *e)
+static int kind_of(enum change_kind *out, const char *name)
 {
 	for (unsigned k = 0; k < CHANGE_KINDS; k++) {
-		if (strcmp(kind_names[k], in->removed->kind) == 0) {
-			out->kind = (enum change_kind)k;
-			out->removed = true;
+		if (strcmp(kind_names[k], name) == 0) {
+			*out = (enum change_kind)k;
 			return 0;
 		}
 	}
+	return -1;
+}
+
+static int removed_of(struct change *out, const Cardea__V1__Change *in, struct err *e)
+{
+	out->removed = true;
+	if (kind_of(&out->kind, in->removed->kind) == 0)
+		return 0;
 	return err_set(e, ERR_CONFLICT, "removal of an entity of unknown kind \"%.64s\"",
 		       in->removed->kind);
 }
 
+static int held_of(struct change *out, const Cardea__V1__Change *in, struct err *e)
+{
+	out->held = true;
+	if (kind_of(&out->kind, in->held->kind) == 0)
+		return 0;
+	return err_set(e, ERR_CONFLICT, "hold of an entity of unknown kind \"%.64s\"",
+		       in->held->kind);
+}
+
+/* kind: CHANGE_KINDS when the content says it. */
 static const struct {
 	Cardea__V1__Change__EntityCase which;
+	enum change_kind kind;
 	int (*read)(struct change *out, const Cardea__V1__Change *in, struct err *e);
 } readers[] = {
-	{CARDEA__V1__CHANGE__ENTITY_CERTIFICATE, certificate_of},
-	{CARDEA__V1__CHANGE__ENTITY_SNI, sni_of},
-	{CARDEA__V1__CHANGE__ENTITY_CHALLENGE, challenge_of},
-	{CARDEA__V1__CHANGE__ENTITY_TICKET_SECRET, ticket_of},
-	{CARDEA__V1__CHANGE__ENTITY_REMOVED, removed_of},
+	{CARDEA__V1__CHANGE__ENTITY_CERTIFICATE, CHANGE_CERTIFICATE, certificate_of},
+	{CARDEA__V1__CHANGE__ENTITY_SNI, CHANGE_SNI, sni_of},
+	{CARDEA__V1__CHANGE__ENTITY_CHALLENGE, CHANGE_CHALLENGE, challenge_of},
+	{CARDEA__V1__CHANGE__ENTITY_TICKET_SECRET, CHANGE_TICKET_SECRET, ticket_of},
+	{CARDEA__V1__CHANGE__ENTITY_HELD, CHANGE_KINDS, held_of},
+	{CARDEA__V1__CHANGE__ENTITY_REMOVED, CHANGE_KINDS, removed_of},
 };
 
+/* After an error out->kind and id say which entity it is about, unless kind is CHANGE_KINDS. */
 static int change_of(struct change *out, const Cardea__V1__Change *in, struct err *e)
 {
 	char id[UUID_TEXT_SIZE];
 
 	memset(out, 0, sizeof(*out));
+	out->kind = CHANGE_KINDS;
 	if (copy_id(out->id, &in->id, "id of a change", e))
 		return -1;
 	uuid_text(out->id, id);
 	for (size_t i = 0; i < array_len(readers); i++) {
 		if (readers[i].which != in->entity_case)
 			continue;
+		out->kind = readers[i].kind;
 		if (readers[i].read(out, in, e) == 0)
 			return 0;
 		return err_prefix(e, "change of %s", id);
@@ -249,13 +267,16 @@ static void unpacked_free(ProtobufCMessage *m)
 
 int plane_message_decode(struct plane_message *out, struct str bytes, struct err *e)
 {
-	struct plane_message m = {.kind = PLANE_CHANGE};
+	struct plane_message m = {.kind = PLANE_CHANGE, .change.kind = CHANGE_KINDS};
 	Cardea__V1__PlaneMessage *in = cardea__v1__plane_message__unpack(
 		NULL, bytes.len, (const uint8_t *)(bytes.ptr ? bytes.ptr : ""));
 
 	if (!in)
 		return err_set(e, ERR_INVALID, "not a PlaneMessage (%zu bytes)", bytes.len);
 	if (message_of(&m, in, bytes, e)) {
+		out->named = m.kind == PLANE_CHANGE && m.change.kind < CHANGE_KINDS;
+		out->change.kind = m.change.kind;
+		memcpy(out->change.id, m.change.id, sizeof(out->change.id));
 		unpacked_free(&in->base);
 		return -1;
 	}

@@ -17,12 +17,13 @@ struct plane_message {
 	uint64_t since;	      /* COMMIT: of a delta, the revision that its changes stand on */
 	uint64_t changes;     /* SNAPSHOT_BEGIN: about how many follow */
 	struct change change; /* CHANGE */
+	bool named;	      /* after ERR_CONFLICT: change.kind and id say which entity it was */
 	void *unpacked;	      /* private */
 };
 /* ERR_INVALID: not such a message (the stream cannot be trusted any more). ERR_CONFLICT: a Change
  * whose content is not acceptable: wrong sizes, too many parts, unknown entity (a newer control
- * plane); the revision is refused and the stream goes on. Both say which. Slices live until free.
- */
+ * plane); the revision is refused and the stream goes on. Both say which; nothing is to be freed
+ * then. Slices live until free. */
 int plane_message_decode(struct plane_message *out, struct str bytes, struct err *e) must_check;
 void plane_message_free(struct plane_message *m);
 /* A bare Change message (out of the cache). Errors as above. Free with plane_message_free; kind is

@@ -423,11 +423,12 @@ static int count_use(struct certs *c, struct vmap_txn *x,
 }
 
 /* What the sni held before this transaction goes, unless it stays as it is. */
-static int release_old(struct certs *c, struct vmap_txn *x, const struct vmap_entry *entry,
-		       struct err *e)
+static int release_old(struct certs *c, struct vmap_txn *x, const struct withheld *w,
+		       const struct vmap_entry *entry, struct err *e)
 {
 	struct sni *old = sni_of(vmap_current(entry));
 
+	(void)w;
 	if (!old)
 		return 0;
 	if (count_use(c, x, old->certificate_id, -1, e) != 0)
@@ -435,8 +436,8 @@ static int release_old(struct certs *c, struct vmap_txn *x, const struct vmap_en
 	return vmap_remove(x, &c->names, sni_name(old), e);
 }
 
-static int claim_new(struct certs *c, struct vmap_txn *x, const struct vmap_entry *entry,
-		     struct err *e)
+static int claim_new(struct certs *c, struct vmap_txn *x, const struct withheld *w,
+		     const struct vmap_entry *entry, struct err *e)
 {
 	struct sni *sni = sni_of(vmap_staged(entry));
 	const struct name *holder;
@@ -448,7 +449,8 @@ static int claim_new(struct certs *c, struct vmap_txn *x, const struct vmap_entr
 	if (holder && !str_eq(id_str(holder->sni_id), (struct str){entry->key, entry->key_len}))
 		return err_set(e, ERR_CONFLICT, "name %.*s belongs to another sni",
 			       (int)sni->name_len, sni->name);
-	if (!vmap_staged(vmap_find(&c->certs, id_str(sni->certificate_id))))
+	if (!vmap_staged(vmap_find(&c->certs, id_str(sni->certificate_id))) &&
+	    !withheld_has(w, TABLES_CERTIFICATE, sni->certificate_id))
 		return err_set(e, ERR_INVALID,
 			       "name %.*s refers to a certificate that is not there",
 			       (int)sni->name_len, sni->name);
@@ -462,44 +464,52 @@ static int claim_new(struct certs *c, struct vmap_txn *x, const struct vmap_entr
 	return vmap_put(x, &c->names, sni_name(sni), &name->version, e);
 }
 
-static int check_unused(struct certs *c, struct vmap_txn *x, const struct vmap_entry *entry,
-			struct err *e)
+/* A name that is withheld may go on referring to what its newest version does not. */
+static int check_unused(struct certs *c, struct vmap_txn *x, const struct withheld *w,
+			const struct vmap_entry *entry, struct err *e)
 {
 	(void)c;
 	(void)x;
 	if (entry->pending && entry->pending->absent &&
-	    (int64_t)entry->uses + entry->uses_change != 0)
+	    (int64_t)entry->uses + entry->uses_change != 0 && !withheld_any(w, TABLES_SNI))
 		return err_set(e, ERR_INVALID, "removed while names still refer to it");
 	return 0;
 }
 
-typedef int resolve_fn(struct certs *c, struct vmap_txn *x, const struct vmap_entry *entry,
-		       struct err *e);
+typedef int resolve_fn(struct certs *c, struct vmap_txn *x, const struct withheld *w,
+		       const struct vmap_entry *entry, struct err *e);
+
+struct resolve {
+	const struct withheld *withheld;
+	unsigned char *culprit;
+};
 
 /* Runs fn for each changed entry of one map among the first n that were touched. */
 static int resolve_pass(struct certs *c, struct vmap_txn *x, const struct vmap *map, size_t n,
-			resolve_fn *fn, unsigned char culprit[CERTS_ID_SIZE], struct err *e)
+			resolve_fn *fn, const struct resolve *r, struct err *e)
 {
 	for (size_t i = 0; i < n; i++) {
 		const struct vmap_entry *entry = x->touched[i].entry;
 
-		if (x->touched[i].map != map || !entry->pending || fn(c, x, entry, e) == 0)
+		if (x->touched[i].map != map || !entry->pending ||
+		    fn(c, x, r->withheld, entry, e) == 0)
 			continue;
-		memcpy(culprit, entry->key, CERTS_ID_SIZE);
+		memcpy(r->culprit, entry->key, CERTS_ID_SIZE);
 		return -1;
 	}
 	return 0;
 }
 
-int certs_resolve(struct certs *c, struct vmap_txn *x, bool *is_sni,
+int certs_resolve(struct certs *c, struct vmap_txn *x, const struct withheld *w, bool *is_sni,
 		  unsigned char culprit[CERTS_ID_SIZE], struct err *e)
 {
 	size_t n = x->count; /* what the passes append is derived */
+	const struct resolve r = {w, culprit};
 
 	*is_sni = true;
-	if (resolve_pass(c, x, &c->snis, n, release_old, culprit, e) != 0 ||
-	    resolve_pass(c, x, &c->snis, n, claim_new, culprit, e) != 0)
+	if (resolve_pass(c, x, &c->snis, n, release_old, &r, e) != 0 ||
+	    resolve_pass(c, x, &c->snis, n, claim_new, &r, e) != 0)
 		return -1;
 	*is_sni = false;
-	return resolve_pass(c, x, &c->certs, x->count, check_unused, culprit, e);
+	return resolve_pass(c, x, &c->certs, x->count, check_unused, &r, e);
 }

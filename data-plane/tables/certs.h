@@ -13,6 +13,7 @@
 #include "common/core/map.h"
 #include "data-plane/tables/secmem.h"
 #include "data-plane/tables/vmap.h"
+#include "data-plane/tables/withheld.h"
 
 enum {
 	CERTS_PAIRS_MAX = 2,
@@ -91,9 +92,10 @@ int certs_remove_sni(struct certs *c, struct vmap_txn *x, const unsigned char id
 		     struct err *e) must_check;
 /* Everything that x did not touch goes (a snapshot). Before certs_resolve. */
 int certs_sweep(struct certs *c, struct vmap_txn *x, struct err *e) must_check;
-/* Checks references and derives names from the staged snis: call once, before the commit. On error
- * *is_sni and culprit name the entity. */
-int certs_resolve(struct certs *c, struct vmap_txn *x, bool *is_sni,
+/* Checks references and derives names from the staged snis: call once, before the commit. A name
+ * may refer to a certificate that w withholds, also when it is not there: it is then served as if
+ * there were no such name. On error *is_sni and culprit name the entity. */
+int certs_resolve(struct certs *c, struct vmap_txn *x, const struct withheld *w, bool *is_sni,
 		  unsigned char culprit[CERTS_ID_SIZE], struct err *e) must_check;
 
 #endif

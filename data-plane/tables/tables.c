@@ -31,6 +31,7 @@ int tables_create(struct tables **out, struct err *e)
 		goto no_tickets;
 	if (routes_init(&t->routes, e) != 0)
 		goto no_routes;
+	withheld_init(&t->withheld);
 	*out = t;
 	return 0;
 no_routes:
@@ -58,6 +59,7 @@ void tables_free(struct tables *t)
 	challenges_deinit(&t->challenges);
 	certs_deinit(&t->certs);
 	vmap_txn_deinit(&t->txn);
+	withheld_deinit(&t->withheld);
 	rcu_stop();
 	free(t);
 }
@@ -97,6 +99,19 @@ void tables_begin(struct tables *t, bool replacing)
 	tables_abort(t);
 	tables_reap(t);
 	t->replacing = replacing;
+	withheld_begin(&t->withheld, replacing);
+}
+
+int tables_keep(struct tables *t, enum tables_kind kind, const unsigned char id[16], struct err *e)
+{
+	struct vmap *const maps[] = {
+		[TABLES_CERTIFICATE] = &t->certs.certs,	 [TABLES_SNI] = &t->certs.snis,
+		[TABLES_CHALLENGE] = &t->challenges.ids, [TABLES_TICKET] = &t->tickets.secrets,
+		[TABLES_ROUTE] = &t->routes.routes,
+	};
+	struct vmap_entry *entry;
+
+	return vmap_touch(&t->txn, maps[kind], (struct str){(const char *)id, 16}, &entry, e);
 }
 
 static int resolve(struct tables *t, struct tables_culprit *c, struct err *e)
@@ -108,7 +123,7 @@ static int resolve(struct tables *t, struct tables_culprit *c, struct err *e)
 	    (certs_sweep(&t->certs, x, e) != 0 || challenges_sweep(&t->challenges, x, e) != 0 ||
 	     tickets_sweep(&t->tickets, x, e) != 0 || routes_sweep(&t->routes, x, e) != 0))
 		return -1;
-	if (certs_resolve(&t->certs, x, &is_sni, c->id, e) != 0) {
+	if (certs_resolve(&t->certs, x, &t->withheld, &is_sni, c->id, e) != 0) {
 		c->kind = is_sni ? TABLES_SNI : TABLES_CERTIFICATE;
 		return -1;
 	}
@@ -140,6 +155,7 @@ int tables_commit(struct tables *t, struct tables_culprit *culprit, struct err *
 		return -1;
 	}
 	vmap_commit(&t->txn, next);
+	withheld_commit(&t->withheld);
 	atomic_store_explicit(&t->generation, next, memory_order_release);
 	txn_retire(t, b);
 	t->replacing = false;
@@ -151,6 +167,7 @@ void tables_abort(struct tables *t)
 	struct tables_batch *b;
 
 	t->replacing = false;
+	withheld_abort(&t->withheld);
 	if (t->txn.count == 0)
 		return;
 	vmap_abort(&t->txn);

@@ -14,6 +14,7 @@
 #include "data-plane/tables/rcu.h"
 #include "data-plane/tables/routes.h"
 #include "data-plane/tables/tickets.h"
+#include "data-plane/tables/withheld.h"
 
 struct tables_batch;
 
@@ -22,6 +23,7 @@ struct tables {
 	struct challenges challenges;
 	struct tickets tickets;
 	struct routes routes;
+	struct withheld withheld;     /* the writer's: add and remove within the transaction */
 	_Atomic uint64_t generation;  /* private: see tables_enter */
 	struct vmap_txn txn;	      /* read by apply: pass &t->txn to the tables' writers */
 	bool replacing;		      /* private: a snapshot */
@@ -43,19 +45,15 @@ static inline uint64_t tables_enter(const struct tables *t)
 }
 
 /* Which entity stopped a commit. */
-enum tables_kind {
-	TABLES_NONE,
-	TABLES_CERTIFICATE,
-	TABLES_SNI,
-	TABLES_CHALLENGE,
-	TABLES_TICKET,
-	TABLES_ROUTE,
-};
 struct tables_culprit {
 	enum tables_kind kind;
 	unsigned char id[16];
 };
 
+/* A snapshot that says nothing of an entity keeps it: it is part of the open transaction as it is.
+ */
+int tables_keep(struct tables *t, enum tables_kind kind, const unsigned char id[16],
+		struct err *e) must_check;
 /* What is staged from here to commit: a delta, or the whole state when replacing. An open
  * transaction is aborted first. */
 void tables_begin(struct tables *t, bool replacing);

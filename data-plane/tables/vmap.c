@@ -363,7 +363,7 @@ static void entry_reap(struct vmap_touch *t, uint64_t generation, struct vmap_en
 		versions_free(t->map, v->prev);
 		v->prev = NULL;
 	}
-	if (--e->lists > 0 || v != head || (head && !head->absent))
+	if (--e->lists > 0 || v != head || (head && !head->absent) || e->uses > 0)
 		return;
 	if (cds_lfht_del(t->map->table, &e->node) == 0) {
 		t->map->entries--;

@@ -14,6 +14,7 @@ struct feed_log {
 		char id[40];
 		uint64_t revision;
 		bool removed;
+		uint64_t refused;
 	} changes[FEED_LOG_MAX];
 	size_t count;
 	size_t rows_wrong; /* rows without what every row has */
@@ -40,6 +41,7 @@ static inline void feed_log_change(const struct feed_change *c, void *arg)
 	snprintf(l->changes[l->count].id, sizeof(l->changes[0].id), "%s", c->id);
 	l->changes[l->count].revision = c->revision;
 	l->changes[l->count].removed = !c->row;
+	l->changes[l->count].refused = c->refused;
 	l->count++;
 	if (c->row && (!json_equal(json_object_get(c->row, "id"), json_object_get(c->row, "id")) ||
 		       !json_is_integer(json_object_get(c->row, "version"))))

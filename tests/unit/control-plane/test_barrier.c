@@ -103,6 +103,50 @@ static void test_without_nodes(void **state)
 	teardown(&b);
 }
 
+/* What was refused does not come: no use in waiting. */
+static void test_refused(void **state)
+{
+	struct bench b;
+	struct outcome refused, other;
+
+	(void)state;
+	setup(&b);
+	node(&b, "a", 7, true);
+	node(&b, "b", 4, true);
+	wait_for(&b, 5, 60000, &refused);
+	wait_for(&b, 6, 60000, &other);
+	barriers_refuse(&b.set, 5);
+	run_until(&b.f, refused.calls);
+	assert_false(refused.complete);
+	assert_int_equal(refused.nodes, 2);
+	assert_non_null(strstr(refused.missing, "a@7"));
+	assert_non_null(strstr(refused.missing, "b@4"));
+	assert_int_equal(other.calls, 0);
+	node(&b, "b", 7, true);
+	run_until(&b.f, other.calls);
+	assert_true(other.complete);
+	teardown(&b);
+}
+
+/* A node elsewhere acked what is not known here: it may be that something was refused. */
+static void test_not_known_here(void **state)
+{
+	struct bench b;
+	struct outcome o;
+
+	(void)state;
+	setup(&b);
+	barriers_known(&b.set, 5);
+	node(&b, "a", 6, true);
+	wait_for(&b, 5, 60000, &o);
+	fixture_spin(&b.f, 5);
+	assert_int_equal(o.calls, 0);
+	barriers_known(&b.set, 6);
+	run_until(&b.f, o.calls);
+	assert_true(o.complete);
+	teardown(&b);
+}
+
 static void test_completes_with_the_last_ack(void **state)
 {
 	struct bench b;
@@ -234,6 +278,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_without_nodes),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_not_known_here),
 		cmocka_unit_test(test_completes_with_the_last_ack),
 		cmocka_unit_test(test_timeout_names_who_is_missing),
 		cmocka_unit_test(test_node_that_left),

@@ -121,6 +121,7 @@ static void test_certificate_with_alternative_and_chain(void **state)
 static void test_others(void **state)
 {
 	struct encoded *c;
+	unsigned char id[16];
 	Cardea__V1__PlaneMessage *m;
 
 	(void)state;
@@ -152,6 +153,13 @@ static void test_others(void **state)
 	m = parse(encoded_bytes(c));
 	assert_int_equal(m->change->entity_case, CARDEA__V1__CHANGE__ENTITY_REMOVED);
 	assert_string_equal(m->change->removed->kind, "snis");
+	done(m, c);
+
+	uuid_bytes(STR(ID), id);
+	assert_int_equal(encode_held(&c, &snis, id, NULL), 0);
+	m = parse(encoded_bytes(c));
+	assert_int_equal(m->change->entity_case, CARDEA__V1__CHANGE__ENTITY_HELD);
+	assert_string_equal(m->change->held->kind, "snis");
 	done(m, c);
 }
 

@@ -95,6 +95,59 @@ static void test_load_in_batches(void **state)
 	free(l);
 }
 
+static void refuse(struct store_fixture *f, const char *kind, const char *id, int revision)
+{
+	json_t *list = json_pack("[{s:s, s:s, s:i, s:{s:s}}]", "kind", kind, "id", id, "revision",
+				 revision, "refusal", "reason", "bad");
+
+	store_refuse(f->store, list, store_fixture_done, f);
+	json_decref(list);
+	store_fixture_wait(f);
+	assert_int_equal(f->fault, STORE_OK);
+}
+
+/* Of the entity's last change. */
+static uint64_t refused_of(const struct feed_log *l, const char *id)
+{
+	size_t i = l->count;
+
+	while (i > 0 && strcmp(l->changes[i - 1].id, id) != 0)
+		i--;
+	assert_true(i > 0);
+	return l->changes[i - 1].refused;
+}
+
+/* A refusal is a change with a revision; the next change of the entity ends it. */
+static void test_refusals(void **state)
+{
+	struct store_fixture *f = rows_open(pg_fixture_database(0));
+	struct feed_log *l = feed_log_start(f->store);
+	struct feed_log *again;
+
+	(void)state;
+	commit_one(f, CERT_1);
+	run_until(f->on, l->committed == 2);
+	refuse(f, "certificates", CERT_1, 1); /* changed since: nothing */
+	refuse(f, "snis", CERT_1, 9);	      /* no such entity: nothing */
+	refuse(f, "certificates", CERT_1, 2);
+	run_until(f->on, l->committed == 3);
+	assert_int_equal(l->changes[l->count - 1].revision, 3);
+	assert_int_equal(refused_of(l, CERT_1), 2);
+	refuse(f, "certificates", CERT_1, 3); /* is noted already */
+	store_unfollow(f->store);
+	again = feed_log_start(f->store); /* a load tells it too */
+	run_until(f->on, again->commits == 1);
+	assert_int_equal(again->committed, 3);
+	assert_int_equal(refused_of(again, CERT_1), 2);
+	commit_one(f, CERT_1);
+	run_until(f->on, again->committed == 4);
+	assert_int_equal(refused_of(again, CERT_1), 0);
+	assert_false(again->changes[again->count - 1].removed);
+	store_fixture_close(f);
+	free(l);
+	free(again);
+}
+
 /* More changes than one look gives: still one commit, and no reset. */
 static void test_many_changes(void **state)
 {
@@ -418,6 +471,7 @@ int main(void)
 		cmocka_unit_test(test_first_load_then_changes),
 		cmocka_unit_test(test_not_pushed),
 		cmocka_unit_test(test_load_in_batches),
+		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_many_changes),
 		cmocka_unit_test(test_compacted_before_many_changes_are_read),
 		cmocka_unit_test(test_lost_notifications),

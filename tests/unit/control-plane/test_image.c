@@ -106,6 +106,85 @@ static void test_snapshot_and_deltas(void **state)
 	image_deinit(&m);
 }
 
+static bool suspect(struct image *m, char c, uint64_t revision)
+{
+	char id[UUID_TEXT_SIZE];
+
+	id_text(id, c);
+	return image_suspect(m, &challenges, id, revision);
+}
+
+static bool is_suspect(const struct image *m, char c)
+{
+	char id[UUID_TEXT_SIZE];
+
+	id_text(id, c);
+	return image_is_suspect(m, &challenges, id);
+}
+
+static void hold(struct image *m, char c, uint64_t refused, uint64_t revision)
+{
+	char id[UUID_TEXT_SIZE];
+
+	id_text(id, c);
+	assert_int_equal(image_hold(m, &challenges, id, refused, revision, NULL), 0);
+}
+
+/* What a node refused: no cursor passes it, until the store noted it. */
+static void test_refusals(void **state)
+{
+	struct image m;
+	struct image_cursor behind, past;
+
+	(void)state;
+	loaded(&m);
+	image_cursor_init(&behind);
+	image_cursor_init(&past);
+	image_cursor_after(&m, &behind, 3);
+	image_cursor_after(&m, &past, 5);
+	assert_false(suspect(&m, 'z', 99)); /* not there */
+	assert_false(suspect(&m, 'b', 4));  /* changed since */
+	assert_true(suspect(&m, 'b', 5));
+	assert_true(is_suspect(&m, 'b'));
+	assert_string_equal(rest(&m, &behind), "");
+	assert_false(image_cursor_at_end(&m, &behind));
+	assert_string_equal(rest(&m, &past), "Xd");
+	assert_true(image_cursor_at_end(&m, &past));
+	/* The refusal is a change of its own. */
+	hold(&m, 'b', 5, 13);
+	image_commit(&m, 13, 2);
+	assert_false(is_suspect(&m, 'b'));
+	assert_int_equal(m.held, 1);
+	assert_int_equal(m.live, 4);
+	assert_true(image_refused(&m, 5));
+	assert_false(image_refused(&m, 13));
+	assert_false(suspect(&m, 'b', 99)); /* held back already */
+	assert_string_equal(rest(&m, &behind), "cXdb");
+	assert_string_equal(rest(&m, &past), "b");
+	assert_true(image_cursor_at_end(&m, &behind));
+	/* The next change ends it. */
+	put(&m, 'b', 14);
+	image_commit(&m, 14, 2);
+	assert_int_equal(m.held, 0);
+	assert_false(image_refused(&m, 5));
+	assert_string_equal(rest(&m, &behind), "b");
+	/* So does a change while it is a suspect, and trust. */
+	assert_true(suspect(&m, 'b', 14));
+	drop(&m, 'b', 15);
+	image_commit(&m, 15, 2);
+	assert_false(is_suspect(&m, 'b'));
+	assert_true(suspect(&m, 'c', 15));
+	image_trust(&m, &challenges, "00000000-0000-4000-8000-000000000063");
+	assert_false(is_suspect(&m, 'c'));
+	/* A removal that was refused is no tombstone. */
+	hold(&m, 'b', 15, 16);
+	image_commit(&m, 16, 16);
+	assert_string_equal(after(&m, 15), "b");
+	image_cursor_stop(&behind);
+	image_cursor_stop(&past);
+	image_deinit(&m);
+}
+
 static void test_a_load_in_any_order(void **state)
 {
 	struct image m;
@@ -307,6 +386,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_snapshot_and_deltas),
+		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_a_load_in_any_order),
 		cmocka_unit_test(test_changes_under_cursors),
 		cmocka_unit_test(test_floor_forgets_tombstones),

@@ -313,6 +313,28 @@ static void test_nack_of_a_snapshot(void **state)
 	teardown(&b);
 }
 
+/* Nothing is sent behind a suspect, nor committed over it; the noted refusal carries the rest. */
+static void test_suspect(void **state)
+{
+	static const char id[] = "00000000-0000-4000-8000-000000000063"; /* c */
+	struct bench b;
+
+	(void)state;
+	setup(&b);
+	assert_int_equal(hello(&b, "e1", 3), 0);
+	sends(&b, "commit 3/3");
+	set(&b, 'c', false, 4);
+	set(&b, 'd', false, 5);
+	assert_true(image_suspect(&b.image, &challenges, id, 4)); /* by another node */
+	commit(&b, 5);
+	sends(&b, "");
+	assert_true(node_wants(&b.node));
+	assert_int_equal(image_hold(&b.image, &challenges, id, 4, 6, NULL), 0);
+	commit(&b, 6);
+	sends(&b, "d c commit 6/3"); /* c: "keep what you have" */
+	teardown(&b);
+}
+
 static void test_broken_contract(void **state)
 {
 	struct bench b;
@@ -462,6 +484,7 @@ int main(void)
 		cmocka_unit_test(test_nack),
 		cmocka_unit_test(test_nack_of_an_older_revision),
 		cmocka_unit_test(test_nack_of_a_snapshot),
+		cmocka_unit_test(test_suspect),
 		cmocka_unit_test(test_broken_contract),
 		cmocka_unit_test(test_waits_for_the_load),
 		cmocka_unit_test(test_reset_in_a_snapshot),

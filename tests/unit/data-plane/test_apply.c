@@ -372,6 +372,82 @@ static void test_poison_snapshot(void **state)
 	assert_true(challenge_is("a.example", "tok"));
 }
 
+/* Held back: as it was, in deltas and in snapshots, and what refers to it may dangle. */
+static void test_held(void **state)
+{
+	(void)state;
+	first_snapshot();
+	must(testchange_held(&bed.message, 1, "certificates"));
+	must(testchange_sni(&bed.message, 12, "b.example", 1));
+	must_commit(2);
+	assert_int_equal(serves("a.example"), 0);
+	assert_int_equal(serves("b.example"), 0);
+	/* One that this node never had. */
+	must(testchange_held(&bed.message, 5, "certificates"));
+	must(testchange_sni(&bed.message, 15, "never.example", 5));
+	must(testchange_held(&bed.message, 25, "acme_challenges"));
+	must(testchange_held(&bed.message, 35, "ticket_secrets"));
+	must_commit(3);
+	assert_int_equal(serves("never.example"), -1);
+	/* In a snapshot it stays, and nothing else does. */
+	begin_snapshot(4);
+	must(testchange_held(&bed.message, 1, "certificates"));
+	must(testchange_held(&bed.message, 11, "snis"));
+	must(testchange_held(&bed.message, 21, "acme_challenges"));
+	must(testchange_held(&bed.message, 5, "certificates"));
+	must(testchange_sni(&bed.message, 15, "never.example", 5));
+	must_commit(4);
+	assert_int_equal(serves("a.example"), 0);
+	assert_int_equal(serves("b.example"), -1);
+	assert_int_equal(serves("never.example"), -1);
+	assert_true(challenge_is("a.example", "tok"));
+	/* The next version of it is taken; from then on references must hold again. */
+	must(testchange_certificate(&bed.message, 1, &bed.pair[1], 1));
+	must(testchange_certificate(&bed.message, 5, &bed.pair[0], 1));
+	must_commit(5);
+	assert_int_equal(serves("a.example"), 1);
+	assert_int_equal(serves("never.example"), 0);
+}
+
+static void refused_commit(uint64_t revision, const char *kind)
+{
+	struct apply_culprit culprit;
+	struct err e = ERR_INIT;
+
+	assert_int_equal(apply_commit(bed.apply, STR("epoch"), revision, &culprit, &e), -1);
+	assert_string_equal(culprit.kind, kind);
+	apply_rollback(bed.apply);
+}
+
+static void test_references_after_a_hold(void **state)
+{
+	(void)state;
+	first_snapshot();
+	/* A hold that was rolled back allows nothing. */
+	must(testchange_held(&bed.message, 5, "certificates"));
+	apply_rollback(bed.apply);
+	must(testchange_sni(&bed.message, 15, "never.example", 5));
+	refused_commit(2, "snis");
+	/* Removed for good: the name that dangled goes with it, or not at all. */
+	must(testchange_held(&bed.message, 5, "certificates"));
+	must(testchange_sni(&bed.message, 15, "never.example", 5));
+	must_commit(2);
+	must(testchange_certificate(&bed.message, 5, &bed.pair[1], 1));
+	must_commit(3);
+	must(testchange_removed(&bed.message, 5, "certificates"));
+	refused_commit(4, "certificates");
+	must(testchange_removed(&bed.message, 5, "certificates"));
+	must(testchange_removed(&bed.message, 15, "snis"));
+	must_commit(4);
+	must(testchange_sni(&bed.message, 15, "never.example", 5));
+	refused_commit(5, "snis");
+	/* A name that is held back may refer to what is gone. */
+	must(testchange_held(&bed.message, 11, "snis"));
+	must(testchange_removed(&bed.message, 1, "certificates"));
+	must_commit(5);
+	assert_int_equal(serves("a.example"), -1);
+}
+
 static void test_revisions(void **state)
 {
 	struct err e = ERR_INIT;
@@ -405,6 +481,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_snapshot_replaces, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_poison, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_poison_snapshot, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_held, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_references_after_a_hold, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_revisions, setup, teardown),
 	};
 

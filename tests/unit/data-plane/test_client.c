@@ -12,82 +12,10 @@
 #include "common/http/session.h"
 #include "common/net/listener.h"
 #include "common/net/tls.h"
+#include "tests/unit/data-plane/fake_apply.h"
 #include "tests/unit/lib/loop_fixture.h"
 #include "tests/unit/lib/testcert.h"
 #include "tests/unit/lib/wire.h"
-
-/* --- apply, as the client sees it --- */
-
-struct apply {
-	char epoch[EPOCH_MAX + 1];
-	uint64_t revision;
-	struct buf *log;
-	bool refuse_commit;
-};
-
-static void note(struct buf *log, const char *fmt, ...) printf_like(2, 3);
-
-static void note(struct buf *log, const char *fmt, ...)
-{
-	char text[256];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	assert_int_equal(buf_addf(log, NULL, "%s%s", log->len ? " | " : "", text), 0);
-}
-
-const char *apply_epoch(const struct apply *a)
-{
-	return a->epoch;
-}
-
-uint64_t apply_revision(const struct apply *a)
-{
-	return a->revision;
-}
-
-int apply_begin_snapshot(struct apply *a, struct str epoch, uint64_t revision, struct err *e)
-{
-	(void)e;
-	note(a->log, "begin %.*s %d", (int)epoch.len, epoch.ptr, (int)revision);
-	return 0;
-}
-
-/* A change is a challenge whose host is a word; "bad" is refused. */
-int apply_change(struct apply *a, const struct change *c, struct err *e)
-{
-	if (c->removed)
-		note(a->log, "remove %s", change_kind_name(c->kind));
-	else
-		note(a->log, "put %.*s", (int)c->u.challenge.host.len, c->u.challenge.host.ptr);
-	if (!c->removed && str_eq(c->u.challenge.host, STR("bad")))
-		return err_set(e, ERR_INVALID, "it is bad");
-	return 0;
-}
-
-int apply_commit(struct apply *a, struct str epoch, uint64_t revision,
-		 struct apply_culprit *culprit, struct err *e)
-{
-	if (a->refuse_commit) {
-		a->refuse_commit = false;
-		culprit->kind = "snis";
-		culprit->id[15] = 9;
-		note(a->log, "commit refused");
-		return err_set(e, ERR_INVALID, "dangling");
-	}
-	memcpy(a->epoch, epoch.ptr, epoch.len);
-	a->epoch[epoch.len] = '\0';
-	a->revision = revision;
-	note(a->log, "commit %d", (int)revision);
-	return 0;
-}
-
-void apply_rollback(struct apply *a)
-{
-	note(a->log, "rollback");
-}
 
 /* --- the control plane --- */
 
@@ -391,6 +319,28 @@ static void test_nack_and_what_follows(void **state)
 	teardown(&b);
 }
 
+/* What the cache had and this node died of is told once per stream, in place of the ack. */
+static void test_suspects_are_told(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	setup(&b);
+	b.apply.epoch[0] = 'e';
+	b.apply.revision = 5;
+	b.apply.suspects = 2;
+	start(&b);
+	opened(&b, "hello e@5");
+	say_commit(&b, 'e', 5, 5);
+	expect(&b, "nack 5 certificates: died of it");
+	say_put(&b, "a");
+	say_commit(&b, 'e', 6, 5);
+	expect(&b, "put a | commit 6 | nack 6 certificates: died of it");
+	say_commit(&b, 'e', 7, 5);
+	expect(&b, "commit 7 | ack 7");
+	teardown(&b);
+}
+
 static void test_commit_refused(void **state)
 {
 	struct bench b;
@@ -586,6 +536,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_snapshot_and_deltas),
 		cmocka_unit_test(test_nack_and_what_follows),
+		cmocka_unit_test(test_suspects_are_told),
 		cmocka_unit_test(test_commit_refused),
 		cmocka_unit_test(test_unknown_entity),
 		cmocka_unit_test(test_malformed_message_ends_the_stream),

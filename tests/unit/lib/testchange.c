@@ -11,7 +11,7 @@ enum { ID_SIZE = 16, WIRE_VARINT = 0, WIRE_BYTES = 2 };
 
 /* Field numbers of proto/cardea/v1/fleet.proto. */
 enum { CHANGE_ID = 1, CHANGE_CERT = 2, CHANGE_SNI_ = 3, CHANGE_CHALL = 4, CHANGE_TICKET = 5 };
-enum { CHANGE_REMOVED = 15 };
+enum { CHANGE_HELD = 14, CHANGE_REMOVED = 15 };
 
 static void varint(struct buf *out, uint64_t v)
 {
@@ -104,6 +104,14 @@ struct str testchange_removed(struct buf *out, unsigned id, const char *kind)
 
 	field(&r, 1, str_from(kind));
 	return change(out, id, CHANGE_REMOVED, &r);
+}
+
+struct str testchange_held(struct buf *out, unsigned id, const char *kind)
+{
+	struct buf h = BUF_INIT;
+
+	field(&h, 1, str_from(kind));
+	return change(out, id, CHANGE_HELD, &h);
 }
 
 struct str testder_cert(struct buf *out, X509 *cert)

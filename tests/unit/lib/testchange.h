@@ -21,6 +21,7 @@ struct str testchange_challenge(struct buf *out, unsigned id, const char *host, 
 				const char *key_authorization);
 struct str testchange_ticket(struct buf *out, unsigned id, unsigned secret, int64_t not_before);
 struct str testchange_removed(struct buf *out, unsigned id, const char *kind);
+struct str testchange_held(struct buf *out, unsigned id, const char *kind);
 
 /* DER of a certificate and of a key as PKCS#8, appended to out. */
 struct str testder_cert(struct buf *out, X509 *cert);
