@@ -142,6 +142,8 @@ def test_without_control_plane_and_database_a_restarted_data_plane_serves(cluste
     finally:
         postgres.start()
         cluster.cp.start()
+    # A write waits for the data planes that are there.
+    wait_until(lambda: all(d.metric("cardea_dp_connected") == 1 for d in cluster.data_planes), 40, "streams open again")
     again, _ = put_certificate(cluster.cp, "static2.example.com")
     assert served(cluster, "static2.example.com") == [again] * 2
 
