@@ -163,7 +163,7 @@ static void test_many(void **state)
 	struct suspects *s;
 
 	(void)state;
-	for (char c = 'a'; c < 'a' + 20; c++)
+	for (int c = 'a'; c < 'a' + 20; c++)
 		snprintf(given + strlen(given), 4, "%c1 ", c);
 	given[strlen(given) - 1] = '\0';
 	die(given, SIGSEGV);
