@@ -529,12 +529,21 @@ static void step_finalizing(struct order *o)
 
 /* --- downloading --- */
 
+/* A certificate that is wrong fails the order; what is none at all (a proxy's page) comes again. */
 static void on_certificate(struct order *o, const struct client_reply *r)
 {
-	if (problem_is_set(&r->problem))
+	static const char begin[] = "-----BEGIN CERTIFICATE-----";
+	struct err e = ERR_INIT;
+
+	if (problem_is_set(&r->problem)) {
 		order_trouble(o, &r->problem);
-	else
+	} else if (r->body.len == 0 ||
+		   !memmem(r->body.ptr, r->body.len, begin, sizeof(begin) - 1)) {
+		err_set(&e, ERR_INVALID, "the CA's answer holds no certificate");
+		bad_answer(o, &e);
+	} else {
 		order_install(o, r->body);
+	}
 }
 
 static void step_downloading(struct order *o)

@@ -7,6 +7,7 @@ import psycopg2
 import pytest
 
 from harness import wait_until
+from pki import make_cert, make_key
 from scripted_ca import ScriptedCA
 
 ACME = "urn:ietf:params:acme:error:"
@@ -22,17 +23,18 @@ def ca(bare_cluster):
 @pytest.fixture(autouse=True)
 def proper(ca):
     ca.answer.clear()
+    ca.reuses = lambda host: True  # but where the challenge matters: without a data plane it takes seconds
     yield
     ca.answer.clear()
 
 
-def add_control_plane(cluster, ca):
-    return cluster.add_control_plane(acme_directory=ca.directory, acme_ca_file=ca.ca_file, acme_allow_private="on", acme_max_in_flight=2)
+def add_control_plane(cluster, ca, **settings):
+    return cluster.add_control_plane(acme_directory=ca.directory, acme_ca_file=ca.ca_file, acme_allow_private="on", **settings)
 
 
 @pytest.fixture(scope="module")
 def cp(bare_cluster, ca):
-    return add_control_plane(bare_cluster, ca).start()
+    return add_control_plane(bare_cluster, ca, acme_max_in_flight=16).start()
 
 
 def ask(cp, host):
@@ -63,7 +65,8 @@ def sql(dsn, statement, *args):
         return cur.fetchall() if cur.description else None
 
 
-def test_proper_answers(cp):
+def test_proper_answers(cp, ca):
+    ca.reuses = lambda host: False
     order = becomes(cp, ask(cp, "proper.example.com"), "valid")
     assert order["attempts"] == 0 and order["last_problem"] is None
 
@@ -90,12 +93,152 @@ def spend(page):
 def test_ch_09_spent_order_is_made_anew(cp, ca, page):
     """An invalid authorization or order stays so, whatever its error says: only a new order can become valid."""
     host = f"spent-{page}.example.com"
+    ca.reuses = lambda host: False
     ca.answer[page] = spend(page)
     if page == "finalize":
         ca.answer["order"] = spend(page)
     order = becomes(cp, ask(cp, host), "valid")
     assert order["attempts"] == 1
     assert sum(o.host == host for o in ca.orders.values()) == 2
+
+
+def json_of_depth(n):
+    return b'{"status":' + b"[" * n + b"]" * n + b"}"
+
+
+NONSENSE = {
+    "html": (200, b"<html><body>Sign in to this network</body></html>", {"Content-Type": "text/html"}),
+    "empty": (200, b"", {}),
+    "list": (200, [], {}),
+    "types": (200, {"status": 5, "authorizations": {}, "challenges": 1, "finalize": None}, {}),
+    "unknown": (200, {"status": "fine", "authorizations": ["https://localhost/"], "finalize": "https://localhost/"}, {}),
+    "deep": (200, json_of_depth(5000), {}),
+    "long": (200, b" " * 300000, {}),
+    "html-500": (500, b"<html>oops</html>", {"Content-Type": "text/html"}),
+    "moved": (302, b"", {"Location": "https://localhost/elsewhere"}),
+}
+
+
+def test_ch_07_nonsense_is_shown_and_asked_again(cp, ca):
+    """Each kind of nonsense once from each page; then the authority is itself again."""
+    pages = ("new-order", "authz", "challenge", "finalize", "cert")
+    # What a challenge's page says with 200 is not read: its authorization tells, or nothing does for a minute.
+    rows = {
+        f"{kind}.{page}.example.com": (page, answer)
+        for page in pages
+        for kind, answer in NONSENSE.items()
+        if page != "challenge" or answer[0] != 200
+    }
+    told = set()
+    ca.reuses = lambda host: ".challenge." not in host
+
+    def once(asked):
+        host = asked.order.host if asked.order else asked.payload["identifiers"][0]["value"]
+        page, answer = rows.get(host, (None, None))
+        if page != asked.page or host in told:
+            return None
+        told.add(host)
+        return answer
+
+    ca.answer.update(dict.fromkeys(pages, once))
+    orders = {host: ask(cp, host) for host in rows}
+    ended = {}
+
+    def all_ended():
+        for host in orders.keys() - ended.keys():
+            o = order_of(cp, orders[host])
+            if o["state"] in ("valid", "failed"):
+                ended[host] = o
+            elif o["last_problem"]:
+                cp.post(f"/acme/orders/{o['id']}/retry")
+        return len(ended) == len(orders)
+
+    wait_until(all_ended, 90, "all orders at their end")
+    assert told == rows.keys()
+    assert {host: o["last_problem"] for host, o in ended.items() if o["state"] != "valid"} == {}
+    assert [host for host, o in ended.items() if o["attempts"] == 0] == []
+
+
+def test_ch_08_bad_nonces(cp, ca):
+    """A few are nothing to talk about; without end they are a problem of the order, and never a flood."""
+    refused = []
+    bad = (400, {"type": ACME + "badNonce", "detail": "used"}, {})
+
+    def thrice(asked):
+        refused.append(asked.page)
+        return bad if refused.count(asked.page) <= 3 else None
+
+    ca.answer.update(dict.fromkeys(("new-order", "authz", "finalize", "cert"), thrice))
+    order = becomes(cp, ask(cp, "nonces.example.com"), "valid")
+    assert order["attempts"] == 0
+    ca.answer.clear()
+    ca.answer["new-order"] = lambda _: bad
+    before = ca.count("new-order")
+    order = ask(cp, "no-nonces.example.com")
+    wait_until(lambda: order_of(cp, order)["last_problem"], 20, "the problem shown")
+    o = order_of(cp, order)
+    assert o["state"] == "new" and o["last_problem"]["type"] == ACME + "badNonce"
+    assert ca.count("new-order") - before <= 6 * o["attempts"]
+    ca.answer.clear()
+    becomes(cp, order, "valid")
+
+
+@pytest.mark.parametrize("after,least", [("120", 110), ("Fri, 01 Jan 2100 00:00:00 GMT", 29 * 86400)])
+def test_ch_09_retry_after_is_kept_and_others_go_on(cp, ca, after, least):
+    host = f"limited-{least}.example.com"
+    ca.answer["new-order"] = lambda a: (429, {"type": ACME + "rateLimited", "detail": "slow down"}, {"Retry-After": after}) if a.payload["identifiers"][0]["value"] == host else None
+    order = ask(cp, host)
+    wait_until(lambda: order_of(cp, order)["last_problem"], 20, "the problem shown")
+    o = order_of(cp, order)
+    assert o["state"] == "new" and o["next_attempt"] - o["updated_at"] >= least
+    assert becomes(cp, ask(cp, f"other-{least}.example.com"), "valid")["attempts"] == 0
+
+
+def signed_for(ca, host, days=90, key=None):
+    """What the authority gives instead: a certificate that nobody asked for."""
+
+    def answer(asked):
+        ca.issue(asked)
+        asked.order.cert = make_cert([host], key or make_key(), ca.root, ca.key, days=days)
+        return 200, ca.order_doc(asked.order), {}
+
+    return answer
+
+
+def for_another_name(ca):
+    def answer(asked):
+        asked.order.host, host = "another.example.com", asked.order.host
+        ca.issue(asked)
+        asked.order.host = host
+        return 200, ca.order_doc(asked.order), {}
+
+    return answer
+
+
+def expired(ca):
+    def answer(asked):
+        ca.issue(asked, days=-0.5)
+        return 200, ca.order_doc(asked.order), {}
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "name,reason,make",
+    [
+        ("key", "key", lambda ca: signed_for(ca, "ch10-key.example.com")),
+        ("name", "does not cover", for_another_name),
+        ("dates", "expired", expired),
+    ],
+)
+def test_ch_10_certificate_that_is_not_what_was_asked_for(cp, ca, name, reason, make):
+    host = f"ch10-{name}.example.com"
+    becomes(cp, ask(cp, host), "valid")
+    before = cp.get(f"/certificates/{host}").json()["cert"]
+    ca.answer["finalize"] = make(ca)
+    order = becomes(cp, ask(cp, host), "failed")
+    assert reason in order["last_problem"]["detail"]
+    assert cp.get(f"/certificates/{host}").json()["cert"] == before
 
 
 def test_ct_06_failed_order_does_not_stop_renewal(cp, ca, database):
