@@ -34,7 +34,7 @@ LIBS_DP := -lurcu-qsbr -lurcu-cds -lurcu-common -lpcre2-8 $(LIBS_COMMON)
 
 obj = $(patsubst %.c,$(O)/obj/%.o,$(1))
 COMMON_SRC := $(wildcard common/*/*.c)
-CP_SRC := $(wildcard control-plane/model/*.c control-plane/store/*.c control-plane/admin/*.c control-plane/acme/*.c control-plane/fleet/*.c) \
+CP_SRC := $(wildcard control-plane/model/*.c control-plane/store/*.c control-plane/bulk/*.c control-plane/admin/*.c control-plane/acme/*.c control-plane/fleet/*.c) \
 	$(filter-out control-plane/main.c,$(wildcard control-plane/*.c))
 DP_SRC := $(wildcard data-plane/sync/*.c data-plane/tables/*.c data-plane/tls/*.c data-plane/proxy/*.c) $(filter-out data-plane/main.c,$(wildcard data-plane/*.c))
 CLI_SRC := $(filter-out control-plane/cli/main.c,$(wildcard control-plane/cli/*.c))

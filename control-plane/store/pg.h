@@ -46,6 +46,7 @@ struct pg_statement {
 	const char *sql; /* all in the batch's arena */
 	const char **params;
 	size_t n;
+	size_t bytes; /* of all its text */
 };
 
 /* Pattern B: the work, its memory and its answer. */
@@ -70,6 +71,10 @@ void pg_batch_deinit(struct pg_batch *b);
 /* Copies sql and parameters (text; NULL is SQL null). */
 int pg_batch_add(struct pg_batch *b, const char *sql, const char *const *params, size_t n,
 		 struct err *e) must_check;
+
+/* As pg_batch_add, but the parameters are not copied: they must live until b is deinited. */
+int pg_batch_add_kept(struct pg_batch *b, const char *sql, const char *const *params, size_t n,
+		      struct err *e) must_check;
 
 struct pg_conf {
 	const char *conninfo;

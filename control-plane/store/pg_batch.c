@@ -34,24 +34,56 @@ static int grow(struct pg_batch *b, struct err *e)
 	return 0;
 }
 
+/* A statement whose parameters are still to be filled in; it counts when b->count does. */
+static struct pg_statement *prepare(struct pg_batch *b, const char *sql, size_t n, struct err *e)
+{
+	struct pg_statement *s;
+
+	if (grow(b, e) < 0)
+		return NULL;
+	s = &b->statements[b->count];
+	*s = (struct pg_statement){.n = n, .bytes = strlen(sql)};
+	s->sql = arena_str(&b->arena, str_from(sql)).ptr;
+	s->params = arena_alloc(&b->arena, (n + 1) * sizeof(*s->params));
+	if (s->sql && s->params)
+		return s;
+	err_memory(e, "statement");
+	return NULL;
+}
+
 int pg_batch_add(struct pg_batch *b, const char *sql, const char *const *params, size_t n,
 		 struct err *e)
 {
-	struct pg_statement s = {.n = n};
+	struct pg_statement *s = prepare(b, sql, n, e);
 
-	if (grow(b, e) < 0)
+	if (!s)
 		return -1;
-	s.sql = arena_str(&b->arena, str_from(sql)).ptr;
-	s.params = arena_alloc(&b->arena, (n + 1) * sizeof(*s.params));
-	if (!s.sql || !s.params)
-		return err_memory(e, "statement");
 	for (size_t i = 0; i < n; i++) {
+		struct str copy;
+
 		if (!params[i])
 			continue;
-		s.params[i] = arena_str(&b->arena, str_from(params[i])).ptr;
-		if (!s.params[i])
+		copy = arena_str(&b->arena, str_from(params[i]));
+		if (!copy.ptr)
 			return err_memory(e, "statement");
+		s->params[i] = copy.ptr;
+		s->bytes += copy.len;
 	}
-	b->statements[b->count++] = s;
+	b->count++;
+	return 0;
+}
+
+int pg_batch_add_kept(struct pg_batch *b, const char *sql, const char *const *params, size_t n,
+		      struct err *e)
+{
+	struct pg_statement *s = prepare(b, sql, n, e);
+
+	if (!s)
+		return -1;
+	for (size_t i = 0; i < n; i++) {
+		s->params[i] = params[i];
+		s->bytes += params[i] ? strlen(params[i]) : 0;
+	}
+	b->count++;
 	return 0;
 }

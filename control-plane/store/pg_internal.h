@@ -52,6 +52,8 @@ struct pg {
 	struct map prepared; /* SQL text -> struct prepared */
 	uint64_t prepared_made;
 	struct pg_batch *batch;
+	size_t sent; /* statements of it */
+	bool synced; /* all of them, and the sync */
 	struct expected *expected;
 	size_t expected_count, expected_cap, expected_at;
 	struct pg_failure failure;
@@ -76,7 +78,7 @@ void pg_watch(struct pg *pg, int events);
 
 /* Reads what has come, and ends the batch when it is whole. */
 void pg_take_results(struct pg *pg);
-/* Writes what libpq still holds. */
+/* Writes what libpq still holds, and what of the batch it has not got yet. */
 void pg_flush(struct pg *pg);
 /* Takes the batch off the session and tells its owner. */
 void pg_end_batch(struct pg *pg, const struct pg_failure *f);

@@ -14,6 +14,8 @@ enum {
 	PREPARED_MAX = 256,
 	/* Statements with so much text are not worth keeping. */
 	PREPARED_TEXT_MAX = 8192,
+	/* Given to libpq in one turn of the loop: it copies all of it. */
+	SEND_BYTES = 512 << 10,
 };
 
 void pg_forget_plans(struct pg *pg)
@@ -153,13 +155,19 @@ static void take_result(struct pg *pg, PGresult *r)
 	}
 }
 
+/* Whether an answer can come: libpq has no word for "not yet asked". */
+static bool is_asked(const struct pg *pg)
+{
+	return pg->synced || pg->expected_at < pg->expected_count;
+}
+
 /* Reads what has come. Each statement answers with one result and a NULL; the sync with one result.
  * A script has one result per statement in it, and a NULL at its end. */
 void pg_take_results(struct pg *pg)
 {
 	bool gap = false; /* the last answer was NULL */
 
-	while (pg->state == PG_BUSY && !PQisBusy(pg->conn)) {
+	while (pg->state == PG_BUSY && is_asked(pg) && !PQisBusy(pg->conn)) {
 		PGresult *r = PQgetResult(pg->conn);
 		bool sync = r && PQresultStatus(r) == PGRES_PIPELINE_SYNC;
 		bool script;
@@ -181,15 +189,6 @@ void pg_take_results(struct pg *pg)
 		else if (sync || (!r && script))
 			batch_over(pg);
 	}
-}
-
-void pg_flush(struct pg *pg)
-{
-	int rc = PQflush(pg->conn);
-
-	if (rc < 0)
-		timer_start(&pg->timer, 0, 0);
-	pg_watch(pg, UV_READABLE | (rc > 0 ? UV_WRITABLE : 0));
 }
 
 /* --- sending --- */
@@ -243,16 +242,40 @@ static int send_statement(struct pg *pg, size_t i, const struct pg_statement *s)
 	return ok ? 0 : -1;
 }
 
-static int send_batch(struct pg *pg, const struct pg_batch *b)
+/* The next statements of the batch; after the last of them the sync. */
+static int send_some(struct pg *pg)
 {
-	if (b->script)
-		return PQexitPipelineMode(pg->conn) && PQsendQuery(pg->conn, b->statements[0].sql)
-			       ? 0
-			       : -1;
-	for (size_t i = 0; i < b->count; i++)
-		if (send_statement(pg, i, &b->statements[i]) < 0)
+	const struct pg_batch *b = pg->batch;
+	size_t bytes = 0;
+
+	for (; pg->sent < b->count && bytes < SEND_BYTES; pg->sent++) {
+		if (send_statement(pg, pg->sent, &b->statements[pg->sent]) < 0)
 			return -1;
+		bytes += b->statements[pg->sent].bytes;
+	}
+	if (pg->sent < b->count)
+		return 0;
+	pg->synced = true;
 	return PQpipelineSync(pg->conn) ? 0 : -1;
+}
+
+static int send_script(struct pg *pg)
+{
+	pg->synced = true;
+	return PQexitPipelineMode(pg->conn) && PQsendQuery(pg->conn, pg->batch->statements[0].sql)
+		       ? 0
+		       : -1;
+}
+
+void pg_flush(struct pg *pg)
+{
+	int rc = PQflush(pg->conn);
+
+	if (rc == 0 && !pg->synced)
+		rc = send_some(pg) < 0 ? -1 : PQflush(pg->conn);
+	if (rc < 0)
+		timer_start(&pg->timer, 0, 0);
+	pg_watch(pg, UV_READABLE | (rc > 0 || !pg->synced ? UV_WRITABLE : 0));
 }
 
 void pg_run(struct pg *pg, struct pg_batch *b)
@@ -260,11 +283,13 @@ void pg_run(struct pg *pg, struct pg_batch *b)
 	assert(pg->state == PG_IDLE);
 	pg_move(pg, PG_BUSY);
 	pg->batch = b;
+	pg->sent = 0;
+	pg->synced = false;
 	pg->expected_count = 0;
 	pg->expected_at = 0;
 	pg->failed = false;
 	pg->fatal = false;
-	if (send_batch(pg, b) < 0)
+	if (b->script && send_script(pg) < 0)
 		timer_start(&pg->timer, 0, 0);
 	else
 		pg_flush(pg);

@@ -86,8 +86,8 @@ static int make_columns(struct sql *s, struct buf *b, bool transient, struct err
 	return o.rc;
 }
 
-/* A text parameter as the column's type. */
-static void put_value(struct out *o, const struct field *f, size_t n)
+/* A text value (a parameter, or a column of the bulk statement's input) as the column's type. */
+static void put_value(struct out *o, const struct field *f, const char *value)
 {
 	static const char *const casts[] = {
 		[FIELD_STRING] = "text",   [FIELD_INTEGER] = "bigint",
@@ -99,28 +99,43 @@ static void put_value(struct out *o, const struct field *f, size_t n)
 	};
 
 	if (f->flags & FIELD_SECRET)
-		put(o, "$%zu::bytea", n);
+		put(o, "%s::bytea", value);
 	else if (f->type == FIELD_TIMESTAMP)
-		put(o, "to_timestamp($%zu::float8)", n);
+		put(o, "to_timestamp(%s::float8)", value);
 	else if (sql_is_text_list(f))
 		put(o,
-		    "CASE WHEN $%zu::jsonb IS NOT NULL THEN "
-		    "ARRAY(SELECT jsonb_array_elements_text($%zu::jsonb)) END",
-		    n, n);
+		    "CASE WHEN %s::jsonb IS NOT NULL THEN "
+		    "ARRAY(SELECT jsonb_array_elements_text(%s::jsonb)) END",
+		    value, value);
 	else
-		put(o, "$%zu::%s", n, casts[f->type]);
+		put(o, "%s::%s", value, casts[f->type]);
 }
 
-static void put_insert(struct out *o, const struct sql *s)
+/* "$3" or "u.c3". */
+static void put_values(struct out *o, const struct sql *s, const char *prefix)
+{
+	for (size_t i = 0; i < s->write_count; i++) {
+		char value[16];
+
+		snprintf(value, sizeof(value), "%s%zu", prefix, i + 1);
+		put(o, "%s", i ? ", " : "");
+		put_value(o, s->write[i], value);
+	}
+}
+
+static void put_insert_into(struct out *o, const struct sql *s)
 {
 	put(o, "INSERT INTO %s (", s->entity->name);
 	for (size_t i = 0; i < s->write_count; i++)
 		put(o, "%s%s", i ? ", " : "", s->write[i]->name);
-	put(o, ") VALUES (");
-	for (size_t i = 0; i < s->write_count; i++) {
-		put(o, "%s", i ? ", " : "");
-		put_value(o, s->write[i], i + 1);
-	}
+	put(o, ") ");
+}
+
+static void put_insert(struct out *o, const struct sql *s)
+{
+	put_insert_into(o, s);
+	put(o, "VALUES (");
+	put_values(o, s, "$");
 	put(o, ")");
 }
 
@@ -144,6 +159,45 @@ static int make_upsert(struct sql *s, struct err *e)
 	return o.rc;
 }
 
+static bool is_time_of_row(const struct field *f)
+{
+	return strcmp(f->name, "created_at") == 0 || strcmp(f->name, "updated_at") == 0;
+}
+
+/* The same for many rows, a text[] parameter per column. A row that is there already keeps its
+ * created_at, and is not touched when nothing would change. Secrets are not compared, for they are
+ * sealed anew each time: they belong to a public half that is (certificates.cert). */
+static int make_upsert_many(struct sql *s, struct err *e)
+{
+	const char *table = s->entity->name;
+	struct out o = {&s->upsert_many, e, 0};
+	const char *glue = "";
+
+	put_insert_into(&o, s);
+	put(&o, "SELECT ");
+	put_values(&o, s, "u.c");
+	put(&o, " FROM unnest(");
+	for (size_t i = 0; i < s->write_count; i++)
+		put(&o, "%s$%zu::text[]", i ? ", " : "", i + 1);
+	put(&o, ") AS u(");
+	for (size_t i = 0; i < s->write_count; i++)
+		put(&o, "%sc%zu", i ? ", " : "", i + 1);
+	put(&o, ") ON CONFLICT (id) DO UPDATE SET ");
+	for (size_t i = 1; i < s->write_count; i++)
+		if (strcmp(s->write[i]->name, "created_at") != 0)
+			put(&o, "%s = excluded.%s, ", s->write[i]->name, s->write[i]->name);
+	put(&o, "version = %s.version + 1 WHERE ", table);
+	for (size_t i = 1; i < s->write_count; i++) {
+		const struct field *f = s->write[i];
+
+		if ((f->flags & FIELD_SECRET) || is_time_of_row(f))
+			continue;
+		put(&o, "%s%s.%s IS DISTINCT FROM excluded.%s", glue, table, f->name, f->name);
+		glue = " OR ";
+	}
+	return o.rc;
+}
+
 static int make_update(struct sql *s, struct err *e)
 {
 	const char *table = s->entity->name;
@@ -152,8 +206,11 @@ static int make_update(struct sql *s, struct err *e)
 
 	put(&o, "WITH u AS (UPDATE %s SET ", table);
 	for (size_t i = 1; i < s->write_count; i++) {
+		char value[16];
+
+		snprintf(value, sizeof(value), "$%zu", i + 1);
 		put(&o, "%s = ", s->write[i]->name);
-		put_value(&o, s->write[i], i + 1);
+		put_value(&o, s->write[i], value);
 		put(&o, ", ");
 	}
 	put(&o,
@@ -247,8 +304,8 @@ int sql_init(struct sql *s, const struct entity *t, struct err *e)
 	s->entity = t;
 	if (split_fields(s, e) < 0 || make_columns(s, &s->columns, true, e) < 0 ||
 	    make_columns(s, &s->columns_stored, false, e) < 0 || make_insert(s, e) < 0 ||
-	    make_upsert(s, e) < 0 || make_update(s, e) < 0 || make_deletes(s, e) < 0 ||
-	    make_gets(s, e) < 0 || make_feed(s, e) < 0) {
+	    make_upsert(s, e) < 0 || make_upsert_many(s, e) < 0 || make_update(s, e) < 0 ||
+	    make_deletes(s, e) < 0 || make_gets(s, e) < 0 || make_feed(s, e) < 0) {
 		sql_deinit(s);
 		return -1;
 	}
@@ -258,9 +315,9 @@ int sql_init(struct sql *s, const struct entity *t, struct err *e)
 void sql_deinit(struct sql *s)
 {
 	struct buf *all[] = {
-		&s->columns, &s->columns_stored, &s->insert,	  &s->update,
-		&s->upsert,  &s->delete_any,	 &s->delete_must, &s->get_id,
-		&s->get_key, &s->changed,	 &s->cursor,	  &s->cursor_changed,
+		&s->columns,	 &s->columns_stored, &s->insert,	 &s->update, &s->upsert,
+		&s->upsert_many, &s->delete_any,     &s->delete_must,	 &s->get_id, &s->get_key,
+		&s->changed,	 &s->cursor,	     &s->cursor_changed,
 	};
 
 	for (size_t i = 0; i < array_len(all); i++)

@@ -23,6 +23,7 @@ struct sql {
 	struct buf insert;	/* row */
 	struct buf update;	/* row, then the version wanted or -1: CA001 gone, CA003 moved on */
 	struct buf upsert;	/* row */
+	struct buf upsert_many; /* a text[] for each of row */
 	struct buf delete_any;	/* id */
 	struct buf delete_must; /* id: CA001 gone */
 	struct buf get_id;	/* id */

@@ -22,6 +22,7 @@
 
 struct store;
 struct txn;
+struct bulk;
 
 struct store_conf {
 	const char *conninfo;	       /* libpq connection string */
@@ -68,7 +69,9 @@ struct store_result {
 	uint64_t revision; /* txn_commit: the revision made, or the current one when nothing changed
 			    */
 	json_t *rows; /* array of objects: of reads, and of RETURNING statements of store_query */
-	uint64_t affected; /* store_query: rows affected */
+	/* store_query: rows affected; txn_commit: rows that txn_upsert_many made or changed (0 when
+	 * the answer was lost). */
+	uint64_t affected;
 };
 typedef void (*store_done)(const struct store_result *r, void *arg);
 
@@ -114,6 +117,11 @@ void txn_insert(struct txn *t, const struct entity *e, const json_t *row);
 void txn_update(struct txn *t, const struct entity *e, const json_t *row, int64_t version);
 /* Insert or replace by id. */
 void txn_upsert(struct txn *t, const struct entity *e, const json_t *row);
+/* Insert or replace many rows by id, in one statement (bulk.h); takes b over. Rows that would not
+ * change are left alone. A fault names no row. */
+void txn_upsert_many(struct txn *t, struct bulk *b);
+/* Before any statement: the transaction may take so long, instead of conf.query_timeout_ms. */
+void txn_allow(struct txn *t, uint64_t ms);
 /* must_exist: STORE_NOT_FOUND when nothing was there. */
 void txn_delete(struct txn *t, const struct entity *e, struct str id, bool must_exist);
 /* Plain SQL with text parameters ($1...; NULL is SQL null). min_rows: fewer affected or returned

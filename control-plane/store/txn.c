@@ -12,6 +12,7 @@
 #include "common/core/clock.h"
 #include "common/core/codec.h"
 #include "common/core/log.h"
+#include "control-plane/store/bulk_internal.h"
 #include "control-plane/store/note.h"
 #include "control-plane/store/store_internal.h"
 
@@ -22,6 +23,7 @@ struct about {
 	const struct entity *entity; /* NULL: plain SQL */
 	json_t *row;		     /* id, unique and foreign fields; no secrets */
 	enum store_fault expected;   /* of cardea_expect in plain SQL */
+	bool many;		     /* its rows count as affected */
 };
 
 struct txn {
@@ -31,9 +33,11 @@ struct txn {
 	char operation[UUID_TEXT_SIZE];
 	struct about *about;
 	size_t about_cap;
-	const char *note; /* in the batch's arena; NULL: none */
-	struct err err;	  /* the first while statements were added */
+	const char *note;   /* in the batch's arena; NULL: none */
+	struct bulk *bulks; /* owned: statements point into them */
+	struct err err;	    /* the first while statements were added */
 	uint64_t revision;
+	uint64_t affected;
 	bool settled;	/* the settle batch answered */
 	bool committed; /* ... that it was committed */
 	unsigned retries;
@@ -69,6 +73,12 @@ void txn_free(struct txn *t)
 	for (size_t i = 0; i < t->about_cap; i++)
 		json_decref(t->about[i].row);
 	free(t->about);
+	while (t->bulks) {
+		struct bulk *b = t->bulks;
+
+		t->bulks = b->next;
+		bulk_free(b);
+	}
 	pg_batch_deinit(&t->batch);
 	pg_batch_deinit(&t->settle);
 	free(t);
@@ -76,8 +86,8 @@ void txn_free(struct txn *t)
 
 /* --- statements --- */
 
-static int add(struct txn *t, const char *sql, const char *const *params, size_t n,
-	       struct about about)
+/* Takes over about.row. */
+static int note(struct txn *t, struct about about)
 {
 	size_t i = t->batch.count;
 
@@ -94,6 +104,14 @@ static int add(struct txn *t, const char *sql, const char *const *params, size_t
 		t->about_cap = cap;
 	}
 	t->about[i] = about;
+	return 0;
+}
+
+static int add(struct txn *t, const char *sql, const char *const *params, size_t n,
+	       struct about about)
+{
+	if (note(t, about) < 0)
+		return -1;
 	return pg_batch_add(&t->batch, sql, params, n, &t->err);
 }
 
@@ -131,7 +149,7 @@ static void add_row(struct txn *t, const struct entity *e, const json_t *row, co
 		return;
 	if (last)
 		params[n++] = last;
-	(void)add(t, sql, params, n, (struct about){e, names_of(e, row), STORE_OK});
+	(void)add(t, sql, params, n, (struct about){e, names_of(e, row), STORE_OK, false});
 }
 
 void txn_insert(struct txn *t, const struct entity *e, const json_t *row)
@@ -152,6 +170,33 @@ void txn_upsert(struct txn *t, const struct entity *e, const json_t *row)
 	add_row(t, e, row, store_sql(t->store, e)->upsert.data, NULL);
 }
 
+void txn_upsert_many(struct txn *t, struct bulk *b)
+{
+	const char *params[SQL_FIELDS_MAX];
+
+	b->next = t->bulks;
+	t->bulks = b;
+	if (t->err.kind != ERR_NONE || b->rows == 0 || bulk_finish(b, &t->err) < 0)
+		return;
+	for (size_t i = 0; i < b->sql->write_count; i++)
+		params[i] = b->columns[i].data;
+	if (note(t, (struct about){b->sql->entity, NULL, STORE_OK, true}) == 0)
+		(void)!pg_batch_add_kept(&t->batch, b->sql->upsert_many.data, params,
+					 b->sql->write_count, &t->err);
+}
+
+void txn_allow(struct txn *t, uint64_t ms)
+{
+	char text[24];
+	const char *param = text;
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)ms);
+	t->batch.deadline = clock_mono_ns() + ms * 1000000;
+	if (t->err.kind == ERR_NONE)
+		(void)add(t, "SELECT set_config('statement_timeout', $1, true)", &param, 1,
+			  (struct about){NULL, NULL, STORE_OK, false});
+}
+
 void txn_delete(struct txn *t, const struct entity *e, struct str id, bool must_exist)
 {
 	const struct sql *q = store_sql(t->store, e);
@@ -168,7 +213,7 @@ void txn_delete(struct txn *t, const struct entity *e, struct str id, bool must_
 		return;
 	}
 	(void)add(t, must_exist ? q->delete_must.data : q->delete_any.data, &param, 1,
-		  (struct about){e, row, STORE_OK});
+		  (struct about){e, row, STORE_OK, false});
 }
 
 void txn_note(struct txn *t, const struct store_note *n)
@@ -208,7 +253,7 @@ void txn_exec(struct txn *t, const char *sql, const char *const *params, size_t 
 		rc = expect_rows(&wrapped, sql, min_rows, fault, &t->err);
 	if (rc == 0)
 		(void)add(t, min_rows ? wrapped.data : sql, params, n,
-			  (struct about){NULL, NULL, fault});
+			  (struct about){NULL, NULL, fault, false});
 	buf_deinit(&wrapped);
 }
 
@@ -328,7 +373,7 @@ static void fault_of(struct store_result *r, const struct txn *t, const struct p
 		{"CA001", fault_gone},	 {"CA002", fault_lease},   {"CA003", fault_version},
 		{"CA004", fault_in_use},
 	};
-	static const struct about nothing = {NULL, NULL, STORE_OK};
+	static const struct about nothing = {NULL, NULL, STORE_OK, false};
 	const struct about *a = f->statement < t->about_cap ? &t->about[f->statement] : &nothing;
 
 	store_result_failure(r, f);
@@ -361,7 +406,8 @@ static void finish_unknown(struct txn *t, const struct err *why)
 
 static void finish_committed(struct txn *t)
 {
-	struct store_result r = {.fault = STORE_OK, .revision = t->revision};
+	struct store_result r = {
+		.fault = STORE_OK, .revision = t->revision, .affected = t->affected};
 
 	finish(t, &r);
 }
@@ -422,6 +468,8 @@ static void on_batch_result(struct pg_batch *b, size_t i, const struct pg_result
 	struct txn *t = container_of(b, struct txn, batch);
 	uint64_t taken = 0, current = 0;
 
+	if (i < t->about_cap && t->about[i].many)
+		t->affected += pg_result_affected(r);
 	if (i + 1 != b->count || pg_result_rows(r) != 1)
 		return;
 	if (str_u64(pg_result_text(r, 0, 0), &taken) == 0 && taken > 0)
@@ -450,6 +498,7 @@ static void on_batch_end(struct pg_batch *b, const struct pg_failure *f)
 		finish_committed(t);
 	} else if (worth_another(t, f)) {
 		t->retries++;
+		t->affected = 0;
 		pool_run(t->store->pool, b);
 	} else if (f->kind == PG_LOST) {
 		settle(t, &f->err);
@@ -467,12 +516,11 @@ static void add_revision(struct txn *t)
 		  t->note ? "SELECT cardea_take_revision_noted($1::uuid, $2::jsonb), (SELECT "
 			    "revision FROM cluster)"
 			  : "SELECT cardea_take_revision($1::uuid), (SELECT revision FROM cluster)",
-		  params, t->note ? 2 : 1, (struct about){NULL, NULL, STORE_OK});
+		  params, t->note ? 2 : 1, (struct about){NULL, NULL, STORE_OK, false});
 }
 
 void txn_commit(struct txn *t, store_done done, void *arg)
 {
-
 	t->done = done;
 	t->arg = arg;
 	t->batch.on_result = on_batch_result;
