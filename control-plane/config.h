@@ -23,7 +23,8 @@ struct cp_config {
 	int database;
 	char *keyring_file;
 	int log_level, log_format;
-	uint64_t admin_body_max;
+	uint64_t admin_body_max, admin_import_max;
+	int64_t admin_imports_max;
 	int64_t admin_connections_max, cluster_connections_max;
 	bool admin_allow_remote;
 	int admin_auth, admin_client_verify; /* enums below */

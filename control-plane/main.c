@@ -179,6 +179,8 @@ static int start_admin(struct control_plane *cp, struct err *e)
 		.origins = c->admin_gui_origin,
 		.audit = {c->audit_log, c->audit_log_record_ttl, (uint64_t)c->audit_log_rows_max},
 		.body_max = c->admin_body_max,
+		.import_max = c->admin_import_max,
+		.imports_max = (unsigned)c->admin_imports_max,
 		.max_connections = (unsigned)c->admin_connections_max,
 		.control_plane_id = cp->id,
 		.keys = cp_config_keys,

@@ -390,6 +390,8 @@ void exchange_consumed(struct exchange *x, size_t n)
 {
 	if (x->state != EXCHANGE_OPEN || !x->session->server->manual_window)
 		return;
+	/* The handler held the body back: the peer was not late. */
+	x->body_ms = session_clock();
 	x->session->protocol->consumed(x, n);
 	session_touched(x->session);
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "common/pki/direct.h"
 #include "common/pki/san.h"
 
 enum { DNS_NAME_MAX = 255 };
@@ -46,6 +47,22 @@ int cert_leaf_from_pem(X509 **out, struct str pem, struct err *e)
 	return result;
 }
 
+int cert_check_pem(struct str pem, struct err *e)
+{
+	struct pem_blocks blocks;
+	X509 *leaf = NULL;
+
+	if (pem_parse(&blocks, pem, NULL) == 0) {
+		if (blocks.count > 0 && str_eq(str_from(blocks.items[0].label), STR("CERTIFICATE")))
+			leaf = direct_cert(buf_str(&blocks.items[0].der));
+		pem_free(&blocks);
+	}
+	if (!leaf && cert_leaf_from_pem(&leaf, pem, e) < 0)
+		return -1;
+	X509_free(leaf);
+	return 0;
+}
+
 /* Seconds since 1970; 0 for a time that cannot be read. */
 static int64_t seconds_of(const ASN1_TIME *t)
 {
@@ -78,20 +95,38 @@ static void issuer_line(X509 *cert, char *out, size_t size)
 	BIO_free(bio);
 }
 
-void cert_info(X509 *cert, struct cert_info *out)
+/* All but the fingerprint. */
+static void info_of(X509 *cert, struct cert_info *out)
 {
 	const ASN1_INTEGER *serial = X509_get0_serialNumber(cert);
-	unsigned char digest[EVP_MAX_MD_SIZE];
-	unsigned n = 0;
 
 	memset(out, 0, sizeof(*out));
 	out->not_before = seconds_of(X509_get0_notBefore(cert));
 	out->not_after = seconds_of(X509_get0_notAfter(cert));
-	if (X509_digest(cert, EVP_sha256(), digest, &n) == 1)
-		hex_into(out->fingerprint, sizeof(out->fingerprint), digest, n);
 	hex_into(out->serial, sizeof(out->serial), ASN1_STRING_get0_data(serial),
 		 (size_t)ASN1_STRING_length(serial));
 	issuer_line(cert, out->issuer, sizeof(out->issuer));
+}
+
+void cert_info(X509 *cert, struct cert_info *out)
+{
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	unsigned n = 0;
+
+	info_of(cert, out);
+	if (X509_digest(cert, EVP_sha256(), digest, &n) == 1)
+		hex_into(out->fingerprint, sizeof(out->fingerprint), digest, n);
+	ERR_clear_error();
+}
+
+void cert_info_der(X509 *cert, struct str der, struct cert_info *out)
+{
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	unsigned n = 0;
+
+	info_of(cert, out);
+	if (EVP_Digest(der.ptr, der.len, digest, &n, EVP_sha256(), NULL) == 1)
+		hex_into(out->fingerprint, sizeof(out->fingerprint), digest, n);
 	ERR_clear_error();
 }
 

@@ -25,7 +25,11 @@ struct cert_info {
 int cert_from_der(X509 **out, struct str der, struct err *e) must_check;
 /* First certificate of PEM text, Kong's wording "invalid certificate: ...". */
 int cert_leaf_from_pem(X509 **out, struct str pem, struct err *e) must_check;
+/* Whether cert_leaf_from_pem would succeed. Fast. */
+int cert_check_pem(struct str pem, struct err *e) must_check;
 void cert_info(X509 *cert, struct cert_info *out);
+/* The same with the bytes that cert was parsed from. */
+void cert_info_der(X509 *cert, struct str der, struct cert_info *out);
 /* Whether cert's public key is key's. */
 bool cert_matches_key(X509 *cert, EVP_PKEY *key);
 /* Leaf public key algorithm: "RSA", "EC". */

@@ -3,6 +3,7 @@
 #include <openssl/x509v3.h>
 
 #include "common/pki/cert.h"
+#include "common/pki/direct.h"
 #include "common/pki/key.h"
 
 /* Pairs of certificate and key: checked when they come in by the API, unpacked when they go out. */
@@ -82,10 +83,8 @@ static bool self_issued(X509 *cert)
 
 /* What every certificate of a pair must be. A root that ends a chain is trusted by its place in the
  * client's store, so its own signature and version do not count. */
-static int check_one(X509 *cert, bool leaf, struct err *e)
+static int check_one(X509 *cert, EVP_PKEY *key, bool leaf, struct err *e)
 {
-	EVP_PKEY *key = X509_get0_pubkey(cert);
-
 	if (!key)
 		return err_openssl(e, ERR_INVALID, "unreadable public key");
 	if (key_check_strength(key, e) < 0 || check_serial(cert, e) < 0 || check_dates(cert, e) < 0)
@@ -145,7 +144,7 @@ static int take_block(struct pem_block *b, X509 *previous, X509 **out, struct er
 		return err_set(e, ERR_INVALID, "\"%s\" is not a certificate", b->label);
 	if (cert_from_der(&cert, buf_str(&b->der), e) < 0)
 		return -1;
-	if (check_one(cert, !previous, e) < 0 ||
+	if (check_one(cert, X509_get0_pubkey(cert), !previous, e) < 0 ||
 	    (!previous &&
 	     (cert_dns_names(cert, no_op, NULL, e) < 0 || check_common_names(cert, e) < 0)) ||
 	    (previous && check_issued(cert, previous, e) < 0)) {
@@ -253,6 +252,90 @@ static void pair_init(struct cert_pair *p)
 	p->key.secret = true;
 }
 
+/* --- the direct way: true when everything is surely right, else the general way has the word ---
+ */
+
+/* One certificate with its public key. */
+struct direct {
+	X509 *cert;
+	EVP_PKEY *key;
+	struct str der; /* the block's */
+};
+
+static void direct_free(struct direct *d)
+{
+	X509_free(d->cert);
+	EVP_PKEY_free(d->key);
+	*d = (struct direct){NULL, NULL, STR_NONE};
+}
+
+/* Block i; previous is the one before or NULL. */
+static bool direct_block(const struct pem_block *b, const struct direct *previous,
+			 struct direct *out)
+{
+	if (!str_eq(str_from(b->label), STR("CERTIFICATE")))
+		return false;
+	out->der = buf_str(&b->der);
+	out->cert = direct_cert(out->der);
+	out->key = out->cert ? direct_public(out->cert) : NULL;
+	if (!out->key || check_one(out->cert, out->key, !previous, NULL) < 0)
+		return false;
+	if (previous)
+		return direct_issued(out->cert, out->key, previous->cert, previous->der);
+	return cert_dns_names(out->cert, no_op, NULL, NULL) == 0 &&
+	       check_common_names(out->cert, NULL) == 0;
+}
+
+static bool direct_chain(const struct pem_blocks *blocks, struct direct *leaf)
+{
+	struct direct previous = {NULL, NULL, STR_NONE};
+	bool ok = direct_block(&blocks->items[0], NULL, leaf);
+
+	for (size_t i = 1; ok && i < blocks->count; i++) {
+		struct direct d = {NULL, NULL, STR_NONE};
+
+		ok = direct_block(&blocks->items[i], i == 1 ? leaf : &previous, &d);
+		direct_free(&previous);
+		previous = d;
+	}
+	direct_free(&previous);
+	return ok;
+}
+
+static bool direct_key(struct buf *out, EVP_PKEY *leaf_key, const struct pem_blocks *blocks)
+{
+	EVP_PKEY *key = NULL;
+	bool ok = false;
+
+	if (blocks->count == 1)
+		key = direct_private(str_from(blocks->items[0].label),
+				     buf_str(&blocks->items[0].der));
+	if (key && key_check_strength(key, NULL) == 0 && direct_same(leaf_key, key) &&
+	    (EVP_PKEY_get_base_id(key) == EVP_PKEY_EC || key_signs(key)))
+		ok = key_to_der(out, key, NULL) == 0;
+	EVP_PKEY_free(key);
+	return ok;
+}
+
+static bool direct_pair(struct cert_pair *pair, struct pem_blocks *blocks, struct str key_pem)
+{
+	struct direct leaf = {NULL, NULL, STR_NONE};
+	struct pem_blocks key;
+	bool ok = false;
+
+	if (direct_chain(blocks, &leaf) && pem_parse(&key, key_pem, NULL) == 0) {
+		ok = direct_key(&pair->key, leaf.key, &key);
+		pem_free(&key);
+	}
+	if (ok) {
+		cert_info_der(leaf.cert, buf_str(&blocks->items[0].der), &pair->info);
+		move_all(pair, blocks);
+	}
+	direct_free(&leaf);
+	ERR_clear_error();
+	return ok;
+}
+
 int cert_pair_from_pem(struct cert_pair *out, struct str cert_pem, struct str key_pem,
 		       struct err *e)
 {
@@ -264,6 +347,12 @@ int cert_pair_from_pem(struct cert_pair *out, struct str cert_pem, struct str ke
 	pair_init(&pair);
 	if (pem_parse(&blocks, cert_pem, e) < 0)
 		return err_prefix(e, "invalid certificate");
+	if (count_blocks(&blocks, e) == 0 && direct_pair(&pair, &blocks, key_pem)) {
+		pem_free(&blocks);
+		*out = pair;
+		return 0;
+	}
+	buf_deinit(&pair.key);
 	if (count_blocks(&blocks, e) == 0 && check_certificates(&blocks, &leaf, e) == 0 &&
 	    check_key(&pair.key, leaf, key_pem, e) == 0) {
 		move_all(&pair, &blocks);

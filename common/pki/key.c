@@ -8,6 +8,7 @@
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 
+#include "common/pki/direct.h"
 #include "common/pki/pem.h"
 
 enum { RSA_BITS_MIN = 2048, RSA_BITS_MAX = 8192, CURVE_NAME_SIZE = 64 };
@@ -128,6 +129,23 @@ int key_from_pem(EVP_PKEY **out, struct str pem, struct err *e)
 		result = key_from_der(out, buf_str(&block->der), e);
 	pem_free(&blocks);
 	return result;
+}
+
+int key_check_pem(struct str pem, struct err *e)
+{
+	struct pem_blocks blocks;
+	const struct pem_block *block = NULL;
+	EVP_PKEY *key = NULL;
+
+	if (pem_parse(&blocks, pem, NULL) == 0) {
+		if (only_key(&blocks, &block, NULL) == 0)
+			key = direct_private(str_from(block->label), buf_str(&block->der));
+		pem_free(&blocks);
+	}
+	if (!key && key_from_pem(&key, pem, e) < 0)
+		return -1;
+	EVP_PKEY_free(key);
+	return 0;
 }
 
 int key_to_der(struct buf *out, EVP_PKEY *key, struct err *e)

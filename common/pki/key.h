@@ -19,6 +19,8 @@ int key_generate(EVP_PKEY **out, enum key_type type, struct err *e) must_check;
 /* One unencrypted PKCS#8, PKCS#1 or SEC1 key out of PEM text. Kong's wording: "invalid key: ...".
  */
 int key_from_pem(EVP_PKEY **out, struct str pem, struct err *e) must_check;
+/* Whether key_from_pem would succeed. Fast for RSA and EC keys. */
+int key_check_pem(struct str pem, struct err *e) must_check;
 int key_from_der(EVP_PKEY **out, struct str der, struct err *e) must_check;
 /* Appends PKCS#8 DER; out->secret should be set by the caller. */
 int key_to_der(struct buf *out, EVP_PKEY *key, struct err *e) must_check;

@@ -18,6 +18,7 @@
 #include "control-plane/admin/audit.h"
 #include "control-plane/admin/decode.h"
 #include "control-plane/admin/fault.h"
+#include "control-plane/admin/import_api.h"
 #include "control-plane/admin/ports.h"
 #include "control-plane/admin/request.h"
 #include "control-plane/admin/router.h"
@@ -108,6 +109,15 @@ static void reply_route(struct admin_request *r, enum router_verdict found,
 		admin_reply_message(r, 404, "Not found");
 }
 
+static void reject_body(struct admin_request *r)
+{
+	struct admin *a = container_of(r->ctx, struct admin, ctx);
+
+	if (a->rejected)
+		metric_add(a->rejected, 1);
+	admin_reply_message(r, 413, "Payload too large");
+}
+
 /* Kong's order of checks: content type, path, method (kong-admin-api.md 1.2). Answers by itself
  * unless it returns true. */
 static bool admit(struct admin_request *r)
@@ -115,13 +125,17 @@ static bool admit(struct admin_request *r)
 	const struct http_request *q = exchange_request(r->x);
 	enum decode_verdict type = has_body_method(q->method) ? decode_type(q) : DECODE_OK;
 	const struct route *route = NULL;
-	enum router_verdict found;
+	enum router_verdict found = router_find(r, q, exchange_arena(r->x), &route);
 
-	if (type != DECODE_OK) {
+	if (!r->streams && q->content_length > 0 &&
+	    (uint64_t)q->content_length > r->ctx->conf.body_max) {
+		reject_body(r);
+		return false;
+	}
+	if (type == DECODE_DUPLICATE_TYPE || (type == DECODE_UNSUPPORTED && !r->streams)) {
 		reply_type(r, type);
 		return false;
 	}
-	found = router_find(r, q, exchange_arena(r->x), &route);
 	if (found != ROUTER_FOUND) {
 		reply_route(r, found, route);
 		return false;
@@ -146,7 +160,9 @@ static void identified(struct admin_request *r)
 {
 	release_body(r);
 	r->admitted = admit(r);
-	if (r->admitted && r->complete)
+	if (r->admitted && r->streams)
+		r->handler(r);
+	else if (r->admitted && r->complete)
 		run(r);
 }
 
@@ -191,10 +207,11 @@ static void on_body(struct exchange *x, struct str bytes, bool last, void *arg)
 	r->complete = last;
 	if (r->released && !r->admitted)
 		return;
-	if (buf_add_str(&r->body, bytes, &e) < 0) {
+	if (r->body.len + bytes.len > r->ctx->conf.body_max ||
+	    buf_add_str(&r->body, bytes, &e) < 0) {
 		r->admitted = false;
 		r->released = true;
-		admin_reply_message(r, 413, "Payload too large");
+		reject_body(r);
 		return;
 	}
 	if (last && r->admitted)
@@ -278,6 +295,12 @@ static void count_rejected(struct admin *a)
 	a->rejected = f ? metrics_series(f, NULL) : NULL;
 }
 
+/* An import's body is larger than others, which are refused by their own limit (admit). */
+static uint64_t largest_body(const struct admin_conf *c)
+{
+	return c->import_max && c->import_max < c->body_max ? c->body_max : c->import_max;
+}
+
 static void setup_ports(struct admin *a)
 {
 	const struct admin_conf *c = &a->ctx.conf;
@@ -287,7 +310,7 @@ static void setup_ports(struct admin *a)
 		.client_ca_file = c->client_ca_file,
 		.client_required = c->client_required,
 		.max_connections = c->max_connections,
-		.body_max = c->body_max,
+		.body_max = largest_body(c),
 		.error_body = error_body,
 		.on_rejected = on_rejected,
 		.arg = a,
@@ -324,6 +347,9 @@ int admin_start(struct admin **out, struct loop *l, struct store *s, struct flee
 	count_rejected(a);
 	audit_keeper_init(&a->keeper, l, s, &c->audit);
 	*out = a;
+	a->ctx.imports = import_gate_create(c->imports_max);
+	if (!a->ctx.imports)
+		return err_memory(e, "starting the admin API");
 	if (setup_access(a, e) < 0 || ports_open(&a->ports, &c->listen, &admin_kind, e) < 0)
 		return -1;
 	return ports_open(&a->ports, &c->status_listen, &status_kind, e);
@@ -350,6 +376,7 @@ static void part_closed(void *arg)
 	if (--a->closing_left > 0)
 		return;
 	access_deinit(&a->ctx.access);
+	import_gate_unref(a->ctx.imports);
 	if (a->closed)
 		a->closed(a->closed_arg);
 	free(a);

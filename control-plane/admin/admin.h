@@ -14,6 +14,7 @@
 #include "control-plane/store/store.h"
 
 struct admin;
+struct import_gate; /* import_api.c: how many imports run */
 
 struct admin_conf {
 	struct listen_list listen;
@@ -27,6 +28,8 @@ struct admin_conf {
 	const char *origins;		  /* origin.h; NULL: none */
 	struct audit_conf audit;
 	uint64_t body_max;
+	uint64_t import_max;	  /* bytes of one import's body; 0: no limit */
+	unsigned imports_max;	  /* imports at a time */
 	unsigned max_connections; /* of each listener; 0: no limit */
 	const char *control_plane_id;
 	const struct conf_key *keys; /* shown by `GET /`, secrets masked */
@@ -46,6 +49,7 @@ struct admin_context {
 	char hostname[256];
 	uint64_t requests_total;
 	unsigned waiting; /* requests that wait for an ACME order */
+	struct import_gate *imports;
 	bool draining;
 };
 

@@ -40,6 +40,7 @@ struct admin_request {
 	struct str child_key;
 	const struct field *via; /* the reference */
 	admin_handler handler;
+	bool streams;	 /* the handler takes the body as it comes */
 	struct buf body; /* secret: may hold private keys */
 	bool form;	 /* input was a form: its values are text until coerced */
 	json_t *input;	 /* decoded body: an object; owned */

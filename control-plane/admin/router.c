@@ -141,6 +141,7 @@ enum router_verdict router_find(struct admin_request *r, const struct http_reque
 	if (str_eq(q->method, STR("OPTIONS")))
 		return ROUTER_OPTIONS;
 	r->handler = handler_of(found, q->method);
+	r->streams = found->streams && str_eq(q->method, STR("POST"));
 	return r->handler ? ROUTER_FOUND : ROUTER_NO_METHOD;
 }
 

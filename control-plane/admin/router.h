@@ -11,6 +11,9 @@ struct route {
 	const char *pattern; /* "/acme/orders/:id": segments, ":" takes any */
 	admin_handler get, post, put, patch, del;
 	bool older; /* of Kong 0.3 to 0.14: all its answers are marked as deprecated */
+	/* post takes the body as it comes: it runs when the head is there, and replaces the
+	 * exchange's handler. */
+	bool streams;
 };
 
 extern const struct route admin_routes[]; /* routes.c; ends with a NULL pattern */

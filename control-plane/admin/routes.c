@@ -1,6 +1,7 @@
 /* The table of the admin API's paths. */
 #include "control-plane/admin/crud.h"
 #include "control-plane/admin/handlers.h"
+#include "control-plane/admin/import_api.h"
 #include "control-plane/admin/router.h"
 
 const struct route admin_routes[] = {
@@ -48,6 +49,7 @@ const struct route admin_routes[] = {
 	 .patch = apis_plugins_patch,
 	 .del = apis_plugins_delete,
 	 .older = true},
+	{.pattern = "/import", .post = import_api_post, .streams = true},
 	{.pattern = "/acme", .post = acme_api_create, .patch = acme_api_renew},
 	{.pattern = "/acme/orders", .get = acme_api_orders},
 	{.pattern = "/acme/orders/:id", .get = acme_api_order},

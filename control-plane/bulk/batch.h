@@ -56,7 +56,9 @@ struct batch {
 	bool drops_names;
 };
 
+/* An empty batch for the kinds of entities that there are. s must outlive it. */
 void batch_init(struct batch *b, const struct store *s);
+/* Frees rows and statements. */
 void batch_deinit(struct batch *b);
 /* Adds a line; row and refusal are taken over, also on failure. */
 int batch_add(struct batch *b, const struct batch_row *row, struct err *e) must_check;

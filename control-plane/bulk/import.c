@@ -286,6 +286,28 @@ json_t *import_report(const struct import *i)
 
 /* --- life --- */
 
+static int copy_note(struct import *i, const struct store_note *n, struct err *e)
+{
+	const char *texts[] = {n->actor, n->actor_kind, n->address, n->method, n->path};
+
+	for (size_t k = 0; k < array_len(texts); k++) {
+		if (!texts[k])
+			continue;
+		texts[k] = arena_str(&i->arena, str_from(texts[k])).ptr;
+		if (!texts[k])
+			return err_memory(e, "starting an import");
+	}
+	i->note = (struct store_note){
+		.actor = texts[0],
+		.actor_kind = texts[1],
+		.address = texts[2],
+		.method = texts[3],
+		.path = texts[4],
+		.if_changed = true,
+	};
+	return 0;
+}
+
 int import_start(struct import **out, const struct import_conf *c, const struct import_events *ev,
 		 struct err *e)
 {
@@ -294,10 +316,15 @@ int import_start(struct import **out, const struct import_conf *c, const struct 
 
 	if (!i)
 		return err_memory(e, "starting an import");
+	arena_init(&i->arena, 0);
 	i->errors = json_array();
-	if (!i->errors) {
+	if (!i->errors)
+		err_memory(e, "starting an import");
+	if (!i->errors || (c->note && copy_note(i, c->note, e) < 0)) {
+		json_decref(i->errors);
+		arena_deinit(&i->arena);
 		free(i);
-		return err_memory(e, "starting an import");
+		return -1;
 	}
 	i->conf = *c;
 	i->events = *ev;
@@ -316,6 +343,7 @@ static void on_timer_closed(struct timer *t)
 
 	ndjson_deinit(&i->lines);
 	json_decref(i->errors);
+	arena_deinit(&i->arena);
 	if (i->on_released)
 		i->on_released(i->on_released_arg);
 	free(i);

@@ -39,6 +39,7 @@ struct import_conf {
 	struct store *store;
 	unsigned batch_lines; /* 1 to IMPORT_BATCH_MAX */
 	size_t line_max;
+	const struct store_note *note; /* of each transaction; copied; NULL: none */
 };
 
 struct import_events {
@@ -58,13 +59,15 @@ struct import_counts {
 	uint64_t refused;
 	uint64_t skipped; /* right by themselves, but not their batch */
 	uint64_t batches, batches_refused;
-	uint64_t revision; /* of the last batch that changed something; 0: none did */
+	uint64_t revision; /* after the last batch that was stored; 0: none was */
 };
 
+/* Begins; nothing happens before import_feed. */
 int import_start(struct import **out, const struct import_conf *c, const struct import_events *ev,
 		 struct err *e) must_check;
 /* Takes the bytes. last: there are no more. False: enough for now; wait for on_room. */
 bool import_feed(struct import *i, struct str bytes, bool last);
+/* Any time. */
 void import_counts(const struct import *i, struct import_counts *out);
 /* {"lines","stored","changed","refused","skipped","batches","batches_refused","revision",
  * "errors":[{"line","entity","message","fields"}],"errors_omitted"}, and "message" when it ended
@@ -72,6 +75,8 @@ void import_counts(const struct import *i, struct import_counts *out);
 json_t *import_report(const struct import *i);
 /* Why it ended before its end: ERR_NONE when it did not. */
 const struct err *import_stopped(const struct import *i);
+/* Ends it before its end: what came and is not stored yet is dropped; on_done follows. */
+void import_stop(struct import *i, const struct err *why);
 /* From now on no event is given. A batch that is being stored may still be stored. Frees itself
  * once nothing is under way; released (may be NULL) is called then. Instead of on_done, or after
  * it. */

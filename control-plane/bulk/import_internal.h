@@ -44,6 +44,8 @@ struct import {
 	struct parcel *spent; /* while it is cleared */
 	struct link parcels;  /* the first is the one at work */
 	struct import_counts counts;
+	struct arena arena;	/* of the note */
+	struct store_note note; /* actor NULL: none */
 	json_t *errors;
 	struct err err;	    /* of the step that runs on the pool */
 	struct err stopped; /* why it ended early */
@@ -71,8 +73,6 @@ struct parcel *import_head(const struct import *i);
 void import_parcel_free(struct parcel *p);
 /* The only writer of the state. */
 void import_move(struct import *i, enum import_state to);
-/* Nothing more is taken in, and what is there is not stored: it ends as soon as it can. */
-void import_stop(struct import *i, const struct err *why);
 /* Does what can be done now. */
 void import_advance(struct import *i);
 /* The parcel at work is whole and checked. (import_steps.c) */

@@ -233,8 +233,7 @@ static void on_stored(const struct store_result *r, void *arg)
 		i->counts.batches++;
 		i->counts.stored += p->batch.lines;
 		i->counts.changed += r->affected;
-		if (r->affected)
-			i->counts.revision = r->revision;
+		i->counts.revision = r->revision;
 	}
 	if (i->released)
 		import_advance(i);
@@ -263,6 +262,8 @@ static void store(struct import *i)
 	import_move(i, IMPORT_STORING);
 	i->step_busy = true;
 	txn_allow(t, STORE_MS);
+	if (i->note.actor)
+		txn_note(t, &i->note);
 	batch_store(&import_head(i)->batch, t);
 	txn_commit(t, on_stored, i);
 }

@@ -77,24 +77,38 @@ static int end(struct buf *b, struct err *e)
 	return bulk_array_end(b, e);
 }
 
-static int make_sql(struct lookup *l, struct err *e)
+static int add_columns(struct lookup *l, struct err *e)
 {
-	int rc = buf_addf(&l->sql, e, "SELECT coalesce(json_agg(json_build_array(t.id");
+	int rc = buf_addf(&l->sql, e, "SELECT json_build_array(t.id");
 
 	for (size_t i = 0; rc == 0 && i < l->field_count; i++)
 		rc = buf_addf(&l->sql, e, ", t.%s", l->fields[i]->name);
+	return rc < 0 ? rc : buf_addf(&l->sql, e, ") AS x FROM %s t", l->entity->name);
+}
+
+/* A join per list: `= ANY` of several lists compares each row with each element. A row may be found
+ * twice. */
+static int make_sql(struct lookup *l, struct err *e)
+{
+	int rc = buf_addf(&l->sql, e, "SELECT coalesce(json_agg(f.x), '[]')::text AS found FROM (");
+
 	if (rc == 0)
-		rc = buf_addf(&l->sql, e,
-			      ")), '[]')::text AS found FROM %s t WHERE t.id = ANY($1::uuid[])",
-			      l->entity->name);
+		rc = add_columns(l, e);
+	if (rc == 0)
+		rc = buf_addf(&l->sql, e, " JOIN unnest($1::uuid[]) AS k(v) ON t.id = k.v");
 	for (size_t i = 0; rc == 0 && i < l->asked_count; i++) {
 		bool caseless = l->fields[i]->flags & FIELD_CASELESS;
 
-		rc = buf_addf(&l->sql, e, " OR %st.%s%s = ANY($%zu::text[])",
-			      caseless ? "lower(" : "", l->fields[i]->name, caseless ? ")" : "",
-			      i + 2);
+		rc = buf_addf(&l->sql, e, " UNION ALL ");
+		if (rc == 0)
+			rc = add_columns(l, e);
+		if (rc == 0)
+			rc = buf_addf(&l->sql, e,
+				      " JOIN unnest($%zu::text[]) AS k(v) ON %st.%s%s = k.v", i + 2,
+				      caseless ? "lower(" : "", l->fields[i]->name,
+				      caseless ? ")" : "");
 	}
-	return rc;
+	return rc < 0 ? rc : buf_addf(&l->sql, e, ") f");
 }
 
 int lookup_finish(struct lookup *l, struct err *e)

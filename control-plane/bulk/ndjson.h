@@ -24,7 +24,9 @@ struct ndjson_line {
 	bool too_long;	 /* text is empty */
 };
 
+/* Nothing came yet. */
 void ndjson_init(struct ndjson *s, size_t line_max);
+/* Frees what was kept. */
 void ndjson_deinit(struct ndjson *s);
 /* The next line that is not blank, out of what was kept and *in, which becomes what is left. last:
  * nothing comes after *in, so that its end is a line's end. 1: a line; 0: more bytes are needed, or

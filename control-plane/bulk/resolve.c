@@ -104,6 +104,19 @@ static json_t *as_member(const struct field *f, json_t *value)
 	return json_incref(value);
 }
 
+/* A name that is stored has a certificate that is. */
+static void take_owner(struct resolve *s, const char *owner)
+{
+	struct known *k;
+
+	if (!owner[0] || find_id(s, &entity_certificates, str_from(owner)))
+		return;
+	k = known_create(s, str_from(owner));
+	put(s, k);
+	if (k)
+		k->stored = true;
+}
+
 /* [id, field, ...] of l->fields. */
 static void take_found(struct resolve *s, struct lookup *l, json_t *found)
 {
@@ -128,6 +141,7 @@ static void take_found(struct resolve *s, struct lookup *l, json_t *found)
 			put(s, k);
 		if (composite_key(s, l->entity, row))
 			put(s, k);
+		take_owner(s, k->owner);
 	}
 	json_decref(row);
 }

@@ -27,30 +27,20 @@ static bool is_file_name(const json_t *value)
 
 int certificate_check_cert(const json_t *value, struct err *e)
 {
-	X509 *leaf = NULL;
-
 	if (is_file_name(value))
 		return err_set(e, ERR_INVALID,
 			       "invalid certificate: a file's name instead of PEM text (curl sends "
 			       "the content with --form)");
-	if (cert_leaf_from_pem(&leaf, text_of(value), e) < 0)
-		return -1;
-	X509_free(leaf);
-	return 0;
+	return cert_check_pem(text_of(value), e);
 }
 
 int certificate_check_key(const json_t *value, struct err *e)
 {
-	EVP_PKEY *key = NULL;
-
 	if (is_file_name(value))
 		return err_set(e, ERR_INVALID,
 			       "invalid key: a file's name instead of PEM text (curl sends the "
 			       "content with --form)");
-	if (key_from_pem(&key, text_of(value), e) < 0)
-		return -1;
-	EVP_PKEY_free(key);
-	return 0;
+	return key_check_pem(text_of(value), e);
 }
 
 static int check_snis(const json_t *value, struct err *e)
@@ -113,33 +103,40 @@ static const struct field fields[] = {
 	},
 };
 
-/* The pair's key must be the leaf's; then whatever else a data plane would refuse (chain order,
- * weak keys) is refused here, where somebody can mend it. */
-void certificate_check_pair(struct str cert, struct str key, const char *cert_path,
-			    const char *mismatch, struct violations *v)
+/* Whether the leaf and the key are those of one pair; else says what is wrong with them. */
+static bool belongs(struct str cert, struct str key, const char *cert_path, const char *mismatch,
+		    struct violations *v)
 {
 	struct err e = ERR_INIT;
-	struct cert_pair *pair;
 	EVP_PKEY *private = NULL;
 	X509 *leaf = NULL;
+	bool ok = false;
 
 	if (cert_leaf_from_pem(&leaf, cert, &e) < 0 || key_from_pem(&private, key, &e) < 0)
 		violations_add(v, cert_path, "%s", e.message);
 	else if (!cert_matches_key(leaf, private))
 		violations_add_entity(v, "%s", mismatch);
+	else
+		ok = true;
 	X509_free(leaf);
 	EVP_PKEY_free(private);
-	if (violations_any(v))
-		return;
-	pair = calloc(1, sizeof(*pair));
-	if (!pair) {
+	return ok;
+}
+
+/* The pair's key must be the leaf's; then whatever else a data plane would refuse (chain order,
+ * weak keys) is refused here, where somebody can mend it. */
+void certificate_check_pair(struct str cert, struct str key, const char *cert_path,
+			    const char *mismatch, struct violations *v)
+{
+	struct cert_pair *pair = calloc(1, sizeof(*pair));
+	struct err e = ERR_INIT;
+
+	if (!pair)
 		v->no_memory = true;
-		return;
-	}
-	if (cert_pair_from_pem(pair, cert, key, &e) < 0)
-		violations_add(v, cert_path, "%s", e.message);
-	else
+	else if (cert_pair_from_pem(pair, cert, key, &e) == 0)
 		cert_pair_free(pair);
+	else if (belongs(cert, key, cert_path, mismatch, v))
+		violations_add(v, cert_path, "%s", e.message);
 	free(pair);
 }
 

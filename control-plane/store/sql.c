@@ -115,7 +115,7 @@ static void put_value(struct out *o, const struct field *f, const char *value)
 static void put_values(struct out *o, const struct sql *s, const char *prefix)
 {
 	for (size_t i = 0; i < s->write_count; i++) {
-		char value[16];
+		char value[32];
 
 		snprintf(value, sizeof(value), "%s%zu", prefix, i + 1);
 		put(o, "%s", i ? ", " : "");
@@ -206,7 +206,7 @@ static int make_update(struct sql *s, struct err *e)
 
 	put(&o, "WITH u AS (UPDATE %s SET ", table);
 	for (size_t i = 1; i < s->write_count; i++) {
-		char value[16];
+		char value[32];
 
 		snprintf(value, sizeof(value), "$%zu", i + 1);
 		put(&o, "%s = ", s->write[i]->name);

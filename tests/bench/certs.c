@@ -1,9 +1,9 @@
 /* Makes N certificates with keys of their own, signed by one CA, for names h0.bench.example.com
- * ...: as rows for PostgreSQL's COPY, with keys sealed as the store seals them, and the CA and the
- * first certificate as PEM files.
+ * ...: as rows for PostgreSQL's COPY, with keys sealed as the store seals them, as lines for POST
+ * /import, and the CA and the first certificate as PEM files.
  *
- *     certs N KEYRING DIR    writes DIR/certificates.copy DIR/snis.copy DIR/ca.pem DIR/one.pem
- * DIR/one.key
+ *     certs N KEYRING DIR    writes DIR/certificates.copy DIR/snis.copy DIR/import.ndjson
+ * DIR/ca.pem DIR/one.pem DIR/one.key
  */
 #include <errno.h>
 #include <stdio.h>
@@ -20,7 +20,7 @@ struct bench {
 	struct keyring *keyring;
 	EVP_PKEY *ca_key;
 	X509 *ca;
-	FILE *certificates, *snis;
+	FILE *certificates, *snis, *import;
 	const char *dir;
 };
 
@@ -86,6 +86,12 @@ static int put_rows(struct bench *b, const char *name, struct str cert, struct s
 	put_text(b->certificates, cert);
 	fprintf(b->certificates, "\t\\\\x%s\n", hex.data);
 	fprintf(b->snis, "%s\t%s\t%s\n", sni_id, name, cert_id);
+	/* Line ends are escaped as in COPY. */
+	fputs("{\"certificates\":{\"cert\":\"", b->import);
+	put_text(b->import, cert);
+	fputs("\",\"key\":\"", b->import);
+	put_text(b->import, key);
+	fprintf(b->import, "\",\"snis\":[\"%s\"]}}\n", name);
 	buf_deinit(&hex);
 	return 0;
 }
@@ -151,7 +157,8 @@ static int run(char **argv, uint64_t n, struct err *e)
 	if (rc == 0)
 		rc = make_ca(&b, e);
 	if (rc == 0 && (!(b.certificates = open_in(b.dir, "certificates.copy", e)) ||
-			!(b.snis = open_in(b.dir, "snis.copy", e))))
+			!(b.snis = open_in(b.dir, "snis.copy", e)) ||
+			!(b.import = open_in(b.dir, "import.ndjson", e))))
 		rc = -1;
 	for (size_t i = 0; rc == 0 && i < n; i++)
 		rc = make_one(&b, i, e);
@@ -159,6 +166,8 @@ static int run(char **argv, uint64_t n, struct err *e)
 		fclose(b.certificates);
 	if (b.snis)
 		fclose(b.snis);
+	if (b.import)
+		fclose(b.import);
 	X509_free(b.ca);
 	EVP_PKEY_free(b.ca_key);
 	keyring_free(b.keyring);
