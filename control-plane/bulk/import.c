@@ -352,14 +352,14 @@ static void on_timer_closed(struct timer *t)
 static void run_sweep(struct work *w)
 {
 	struct import *i = container_of(w, struct import, step);
-	struct parcel *p;
 
 	if (i->spent)
 		import_parcel_free(i->spent);
 	chunk_free(i->filling);
-	while ((p = import_head(i))) {
-		list_remove(&p->link);
-		import_parcel_free(p);
+	list_for_each_safe(it, &i->parcels)
+	{
+		list_remove(it);
+		import_parcel_free(container_of(it, struct parcel, link));
 	}
 }
 
