@@ -52,8 +52,6 @@ static const struct openapi_doc docs[] = {
 	 .status = 200},
 	{"/config", "post", "replace the declarative configuration",
 	 .query = "check_hash flatten_errors", .body = "any", .answer = "any", .status = 201},
-	{"/import", "post", "import many entities, one JSON object to a line", .body = "any",
-	 .answer = "any", .status = 200},
 	{"/admin/tokens", "get", "the tokens of this API", .query = "size offset",
 	 .answer = "token.page", .status = 200},
 	{"/admin/tokens", "post", "make a token; only this answer tells it", .body = "token.whole",
@@ -63,6 +61,8 @@ static const struct openapi_doc docs[] = {
 	{"/audit", "get", "who wrote what, newest first",
 	 .query = "actor kind entity method since until size offset", .answer = "audit.page",
 	 .status = 200},
+	{"/import", "post", "many entities, a line each (application/x-ndjson), in batches",
+	 .query = "batch", .body = "any", .answer = "import.report", .status = 200, .also = 207},
 	{"/acme", "post", "ask for a certificate and wait for it", .body = "acme.wish",
 	 .answer = "acme.answer", .status = 201, .also = 202},
 	{"/acme", "patch", "renew what is due", .body = "acme.renewal", .answer = "acme.renewed",
@@ -201,6 +201,12 @@ const struct openapi_part openapi_schemas[] = {
 	 ",\"updated_at\":" NUMBER ",\"lease_owner\":" MAYBE_TEXT
 	 ",\"missing_nodes\":{\"type\":\"array\"}}}"},
 	{"order.page", PAGE("order")},
+	{"import.report",
+	 "{\"type\":\"object\",\"properties\":{\"lines\":" NUMBER ",\"stored\":" NUMBER
+	 ",\"changed\":" NUMBER ",\"refused\":" NUMBER ",\"skipped\":" NUMBER ",\"batches\":" NUMBER
+	 ",\"batches_refused\":" NUMBER ",\"revision\":" NUMBER
+	 ",\"errors\":{\"type\":\"array\",\"items\":{\"type\":\"object\"}},\"errors_"
+	 "omitted\":" NUMBER "}}"},
 	{"acme.wish", "{\"type\":\"object\",\"required\":[\"host\"],\"properties\":{\"host\":" TEXT
 		      ",\"key_type\":{\"enum\":[\"ecdsa-p256\",\"ecdsa-p384\",\"rsa-2048\","
 		      "\"rsa-3072\",\"rsa-4096\"]}}}"},
@@ -225,6 +231,8 @@ const struct openapi_part openapi_parameters[] = {
 	QUERY("size", "{\"type\":\"integer\",\"minimum\":1,\"maximum\":1000,\"default\":100}",
 	      "rows of a page"),
 	QUERY("offset", TEXT, "of the page before: where this one begins"),
+	QUERY("batch", "{\"type\":\"integer\",\"minimum\":1,\"maximum\":10000,\"default\":5000}",
+	      "lines that are stored together or not at all"),
 	QUERY("tags", TEXT, "only what has all of a,b or any of a/b"),
 	QUERY("unit", TEXT, "of sizes: b, k, m or g"),
 	QUERY("scale", NUMBER, "decimals of sizes"),
