@@ -126,6 +126,9 @@ static void on_facts(struct status_facts *out, void *arg)
 		.certificates = atomic_load(&d->tables->certs.certs.count),
 		.names = atomic_load(&d->tables->certs.names.count),
 	};
+	out->others[CHANGE_ROUTE] = atomic_load(&d->tables->routes.routes.count);
+	for (unsigned k = CHANGE_SERVICE; k < CHANGE_KINDS; k++)
+		out->others[k] = atomic_load(&d->tables->entities.kinds[k - CHANGE_SERVICE].count);
 }
 
 static void on_render(void *arg)

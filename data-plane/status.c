@@ -34,19 +34,34 @@ static void reply_json(struct exchange *x, unsigned code, json_t *body)
 	json_decref(body);
 }
 
+/* How many of each kind are held. NULL: out of memory. */
+static json_t *table_counts(const struct status_facts *f)
+{
+	json_t *out = json_pack("{s:I, s:I}", "certificates", (json_int_t)f->certificates, "names",
+				(json_int_t)f->names);
+	int rc = 0;
+
+	for (unsigned k = CHANGE_ROUTE; k < CHANGE_KINDS; k++)
+		rc |= json_object_set_new(out, change_kind_name((enum change_kind)k),
+					  json_integer((json_int_t)f->others[k]));
+	if (rc == 0)
+		return out;
+	json_decref(out);
+	return NULL;
+}
+
 static void show_status(struct exchange *x, struct status *s)
 {
 	struct status_facts f = {0};
 
 	s->conf.facts(&f, s->conf.arg);
 	reply_json(x, 200,
-		   json_pack("{s:s, s:s, s:{s:s, s:I}, s:{s:b, s:s, s:I}, s:{s:I}, s:{s:I, s:I}}",
-			     "node_id", f.node_id, "version", CARDEA_VERSION, "configuration",
-			     "epoch", f.epoch, "revision", (json_int_t)f.revision, "control_plane",
+		   json_pack("{s:s, s:s, s:{s:s, s:I}, s:{s:b, s:s, s:I}, s:{s:I}, s:o}", "node_id",
+			     f.node_id, "version", CARDEA_VERSION, "configuration", "epoch",
+			     f.epoch, "revision", (json_int_t)f.revision, "control_plane",
 			     "connected", f.connected, "problem", f.problem, "stale_seconds",
 			     (json_int_t)f.stale_seconds, "server", "connections_active",
-			     (json_int_t)f.connections, "tables", "certificates",
-			     (json_int_t)f.certificates, "names", (json_int_t)f.names));
+			     (json_int_t)f.connections, "tables", table_counts(&f)));
 }
 
 static void show_ready(struct exchange *x, struct status *s)

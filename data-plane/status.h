@@ -5,6 +5,7 @@
 #include "common/metrics/metrics.h"
 #include "common/net/addr.h"
 #include "common/net/loop.h"
+#include "data-plane/sync/change.h"
 
 struct status;
 
@@ -14,6 +15,7 @@ struct status_facts {
 	const char *not_ready; /* why; NULL: ready */
 	const char *problem;   /* of the stream; "" when there is one */
 	uint64_t revision, stale_seconds, connections, certificates, names;
+	uint64_t others[CHANGE_KINDS]; /* held, by kind; of routes and what follows it */
 	bool connected;
 };
 

@@ -7,9 +7,10 @@
 #include "cardea/v1/fleet.pb-c.h"
 #include "common/http/grpc.h"
 #include "common/pki/cert.h"
+#include "control-plane/fleet/wire.h"
 #include "control-plane/model/host.h"
 
-enum { ID_SIZE = 16, SECRET_SIZE = 32 };
+enum { ID_SIZE = 16, SECRET_SIZE = 32, ENTITY_MEMORY_MAX = 64 << 20 };
 
 struct encoded {
 	size_t len;
@@ -216,6 +217,25 @@ static int encode_ticket_secret(struct encoded **out, Cardea__V1__Change *change
 	return rc;
 }
 
+static int encode_other(struct encoded **out, Cardea__V1__Change *change, const struct entity *t,
+			const json_t *row, struct err *e)
+{
+	Cardea__V1__Entity *entity;
+	struct arena memory;
+	int rc;
+
+	arena_init(&memory, ENTITY_MEMORY_MAX);
+	rc = wire_entity(&entity, &memory, t, row, e);
+	if (rc == 0) {
+		change->entity_case = CARDEA__V1__CHANGE__ENTITY_OTHER;
+		change->other = entity;
+		rc = pack_change(out, change, e);
+	}
+	arena_deinit(&memory);
+	return rc;
+}
+
+/* Those with a message of their own. */
 static const struct {
 	const char *entity;
 	int (*encode)(struct encoded **out, Cardea__V1__Change *change, const json_t *row,
@@ -239,7 +259,7 @@ int encode_change(struct encoded **out, const struct entity *t, const unsigned c
 	for (size_t i = 0; i < array_len(encoders); i++)
 		if (strcmp(encoders[i].entity, t->name) == 0)
 			return encoders[i].encode(out, &change, row, e);
-	return err_set(e, ERR_INTERNAL, "%s have no wire form", t->name);
+	return encode_other(out, &change, t, row, e);
 }
 
 int encode_held(struct encoded **out, const struct entity *t, const unsigned char id[16],

@@ -1,5 +1,5 @@
-/* Stream messages to bytes and from bytes: the only user of the generated protobuf code in the
- * control plane. Thread: any. */
+/* Stream messages to bytes and from bytes: with wire.h the only user of the generated protobuf code
+ * in the control plane. Thread: any. */
 #ifndef CARDEA_FLEET_ENCODE_H
 #define CARDEA_FLEET_ENCODE_H
 

@@ -86,4 +86,5 @@ const struct entity entity_ca_certificates = {
 	.prepare = prepare,
 	.check = check,
 	.has_tags = true,
+	.pushed = true,
 };

@@ -27,4 +27,5 @@ const struct entity entity_consumers = {
 	.check = check,
 	.at_least_one = at_least_one,
 	.has_tags = true,
+	.pushed = true,
 };

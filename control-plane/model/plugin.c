@@ -98,4 +98,5 @@ const struct entity entity_plugins = {
 	.check = check,
 	.composite = composite,
 	.has_tags = true,
+	.pushed = true,
 };

@@ -363,4 +363,5 @@ const struct entity entity_routes = {
 	.prepare = prepare,
 	.check = check,
 	.has_tags = true,
+	.pushed = true,
 };

@@ -179,4 +179,5 @@ const struct entity entity_services = {
 	.conditions = conditions,
 	.condition_count = array_len(conditions),
 	.has_tags = true,
+	.pushed = true,
 };

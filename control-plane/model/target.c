@@ -56,4 +56,5 @@ const struct entity entity_targets = {
 	.below_parent = true,
 	.newest_first = true,
 	.precise_times = true,
+	.pushed = true,
 };

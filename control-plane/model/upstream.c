@@ -142,4 +142,5 @@ const struct entity entity_upstreams = {
 	.conditions = conditions,
 	.condition_count = array_len(conditions),
 	.has_tags = true,
+	.pushed = true,
 };

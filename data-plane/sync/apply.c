@@ -9,6 +9,7 @@
 #include "common/pki/signer.h"
 #include "data-plane/sync/cache.h"
 #include "data-plane/sync/decode.h"
+#include "data-plane/sync/fields.h"
 #include "data-plane/sync/suspects.h"
 #include "data-plane/tables/tables.h"
 
@@ -159,6 +160,102 @@ static int remove_ticket(struct apply *a, const struct change *c, struct err *e)
 	return tickets_remove(&a->tables->tickets, &a->tables->txn, c->id, e);
 }
 
+/* --- routes --- */
+
+static int texts(const struct change *c, const char *name, struct arena *a, struct route_texts *out,
+		 struct err *e)
+{
+	struct fields_texts t;
+
+	if (fields_texts(c->u.fields, name, a, &t, e) < 0)
+		return -1;
+	*out = (struct route_texts){t.items, t.count};
+	return 0;
+}
+
+static int headers(const struct change *c, struct arena *a, struct route_source *s, struct err *e)
+{
+	const struct fields *map = fields_record(c->u.fields, "headers");
+	size_t n = fields_count(map);
+	struct route_header_source *h;
+
+	if (n == 0)
+		return 0;
+	h = arena_alloc(a, n * sizeof(*h));
+	if (!h)
+		return err_memory(e, "reading headers");
+	for (size_t i = 0; i < n; i++) {
+		struct fields_texts t;
+
+		if (fields_texts(map, fields_name(map, i), a, &t, e) < 0)
+			return -1;
+		h[i] = (struct route_header_source){str_from(fields_name(map, i)),
+						    {t.items, t.count}};
+	}
+	s->headers = h;
+	s->header_count = n;
+	return 0;
+}
+
+/* Its protocols are of one group (kong-admin-api.md 2.5): the first says which. */
+static bool is_stream(const struct fields_texts *protocols)
+{
+	static const struct str names[] = {
+		{"tcp", 3}, {"tls", 3}, {"tls_passthrough", 15}, {"udp", 3}};
+
+	for (size_t i = 0; protocols->count > 0 && i < array_len(names); i++)
+		if (str_eq(protocols->items[0], names[i]))
+			return true;
+	return false;
+}
+
+static int put_route(struct apply *a, const struct change *c, struct err *e)
+{
+	struct fields_texts protocols;
+	struct route_source s = {
+		.regex_priority = fields_integer(c->u.fields, "regex_priority", 0),
+		.created_at = (int64_t)fields_number(c->u.fields, "created_at", 0),
+		.payload = c->encoded,
+	};
+	struct arena memory;
+	int rc;
+
+	arena_init(&memory, 0);
+	rc = fields_texts(c->u.fields, "protocols", &memory, &protocols, e);
+	s.stream = rc == 0 && is_stream(&protocols);
+	rc = rc ? rc : texts(c, "hosts", &memory, &s.hosts, e);
+	rc = rc ? rc : texts(c, "paths", &memory, &s.paths, e);
+	rc = rc ? rc : texts(c, "methods", &memory, &s.methods, e);
+	rc = rc ? rc : texts(c, "snis", &memory, &s.snis, e);
+	rc = rc ? rc : headers(c, &memory, &s, e);
+	rc = rc ? rc : routes_put(&a->tables->routes, &a->tables->txn, c->id, &s, e);
+	arena_deinit(&memory);
+	return rc;
+}
+
+static int remove_route(struct apply *a, const struct change *c, struct err *e)
+{
+	return routes_remove(&a->tables->routes, &a->tables->txn, c->id, e);
+}
+
+/* --- the others --- */
+
+static enum entities_kind entity_kind(const struct change *c)
+{
+	return (enum entities_kind)(c->kind - CHANGE_SERVICE);
+}
+
+static int put_entity(struct apply *a, const struct change *c, struct err *e)
+{
+	return entities_put(&a->tables->entities, &a->tables->txn, entity_kind(c), c->id,
+			    c->encoded, e);
+}
+
+static int remove_entity(struct apply *a, const struct change *c, struct err *e)
+{
+	return entities_remove(&a->tables->entities, &a->tables->txn, entity_kind(c), c->id, e);
+}
+
 typedef int change_fn(struct apply *a, const struct change *c, struct err *e);
 
 static const struct {
@@ -169,6 +266,13 @@ static const struct {
 	[CHANGE_SNI] = {TABLES_SNI, put_sni, remove_sni},
 	[CHANGE_CHALLENGE] = {TABLES_CHALLENGE, put_challenge, remove_challenge},
 	[CHANGE_TICKET_SECRET] = {TABLES_TICKET, put_ticket, remove_ticket},
+	[CHANGE_ROUTE] = {TABLES_ROUTE, put_route, remove_route},
+	[CHANGE_SERVICE] = {TABLES_SERVICE, put_entity, remove_entity},
+	[CHANGE_UPSTREAM] = {TABLES_UPSTREAM, put_entity, remove_entity},
+	[CHANGE_TARGET] = {TABLES_TARGET, put_entity, remove_entity},
+	[CHANGE_CONSUMER] = {TABLES_CONSUMER, put_entity, remove_entity},
+	[CHANGE_PLUGIN] = {TABLES_PLUGIN, put_entity, remove_entity},
+	[CHANGE_CA_CERTIFICATE] = {TABLES_CA_CERTIFICATE, put_entity, remove_entity},
 };
 
 static int hold(struct apply *a, const struct change *c, struct err *e)

@@ -13,8 +13,17 @@ enum change_kind {
 	CHANGE_SNI,
 	CHANGE_CHALLENGE,
 	CHANGE_TICKET_SECRET,
+	CHANGE_ROUTE,
+	CHANGE_SERVICE,
+	CHANGE_UPSTREAM,
+	CHANGE_TARGET,
+	CHANGE_CONSUMER,
+	CHANGE_PLUGIN,
+	CHANGE_CA_CERTIFICATE,
 	CHANGE_KINDS,
 };
+
+struct fields;
 
 enum { CHANGE_PAIRS_MAX = 2, CHANGE_CHAIN_MAX = 10 };
 
@@ -46,11 +55,12 @@ struct change {
 			struct str secret; /* 32 bytes */
 			int64_t not_before;
 		} ticket;
+		const struct fields *fields; /* of every other kind: see fields.h */
 	} u;
 	struct str encoded; /* the Change message as it came: what the disk cache keeps */
 };
 
-/* "certificates", "snis", "acme_challenges", "ticket_secrets": the kinds of the feed. */
+/* "certificates", "snis", "routes", ...: the kinds of the feed. */
 const char *change_kind_name(enum change_kind k);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "cardea/v1/fleet.pb-c.h"
 #include "common/core/codec.h"
+#include "data-plane/sync/fields.h"
 
 enum { ID_SIZE = 16, SECRET_SIZE = 32, HITS_MAX = 1024 };
 
@@ -17,6 +18,13 @@ static const char *const kind_names[CHANGE_KINDS] = {
 	[CHANGE_SNI] = "snis",
 	[CHANGE_CHALLENGE] = "acme_challenges",
 	[CHANGE_TICKET_SECRET] = "ticket_secrets",
+	[CHANGE_ROUTE] = "routes",
+	[CHANGE_SERVICE] = "services",
+	[CHANGE_UPSTREAM] = "upstreams",
+	[CHANGE_TARGET] = "targets",
+	[CHANGE_CONSUMER] = "consumers",
+	[CHANGE_PLUGIN] = "plugins",
+	[CHANGE_CA_CERTIFICATE] = "ca_certificates",
 };
 
 const char *change_kind_name(enum change_kind k)
@@ -111,6 +119,18 @@ static int kind_of(enum change_kind *out, const char *name)
 	return -1;
 }
 
+static int other_of(struct change *out, const Cardea__V1__Change *in, struct err *e)
+{
+	/* The others have messages of their own. */
+	if (kind_of(&out->kind, in->other->kind) < 0 || out->kind < CHANGE_ROUTE) {
+		out->kind = CHANGE_KINDS;
+		return err_set(e, ERR_CONFLICT, "entity of unknown kind \"%.64s\"",
+			       in->other->kind);
+	}
+	out->u.fields = fields_of(in->other->fields);
+	return fields_check(out->u.fields, e);
+}
+
 static int removed_of(struct change *out, const Cardea__V1__Change *in, struct err *e)
 {
 	out->removed = true;
@@ -139,6 +159,7 @@ static const struct {
 	{CARDEA__V1__CHANGE__ENTITY_SNI, CHANGE_SNI, sni_of},
 	{CARDEA__V1__CHANGE__ENTITY_CHALLENGE, CHANGE_CHALLENGE, challenge_of},
 	{CARDEA__V1__CHANGE__ENTITY_TICKET_SECRET, CHANGE_TICKET_SECRET, ticket_of},
+	{CARDEA__V1__CHANGE__ENTITY_OTHER, CHANGE_KINDS, other_of},
 	{CARDEA__V1__CHANGE__ENTITY_HELD, CHANGE_KINDS, held_of},
 	{CARDEA__V1__CHANGE__ENTITY_REMOVED, CHANGE_KINDS, removed_of},
 };

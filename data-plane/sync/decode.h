@@ -1,5 +1,5 @@
-/* Stream messages from bytes and to bytes: the only user of the generated protobuf code in the data
- * plane. Thread: any. */
+/* Stream messages from bytes and to bytes: with fields.h the only user of the generated protobuf
+ * code in the data plane. Thread: any. */
 #ifndef CARDEA_SYNC_DECODE_H
 #define CARDEA_SYNC_DECODE_H
 

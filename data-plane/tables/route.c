@@ -222,6 +222,8 @@ static int fill(struct route *r, const struct route_source *s, struct err *e)
 		return err_prefix(e, "snis");
 	if (copy_headers(r, s, e) < 0 || make_entries(r, s, e) < 0)
 		return -1;
+	if (s->stream)
+		return 0;
 	set_category(r, s);
 	return r->category ? 0 : err_set(e, ERR_INVALID, "a route must constrain something");
 }

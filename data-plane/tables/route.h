@@ -50,6 +50,7 @@ struct route_source {
 	int64_t regex_priority;
 	int64_t created_at;
 	struct str payload; /* given back with a match; two sources with equal payloads are equal */
+	bool stream;	    /* of TCP connections: no request gets it */
 };
 
 struct route_header {
@@ -77,13 +78,13 @@ struct route {
 	struct route_texts hosts, methods, snis;
 	struct route_header *headers;
 	size_t header_count;
-	uint8_t category; /* set of enum route_bit */
+	uint8_t category; /* set of enum route_bit; 0: no request gets it */
 	struct route_entry *entries;
 	size_t entry_count; /* at least 1 */
 };
 
-/* Copies everything. ERR_INVALID: it constrains nothing, a list or text is too long, a path begins
- * with neither "/" nor "~/", or an expression does not compile. */
+/* Copies everything. ERR_INVALID: it constrains nothing that a request has, a list or text is too
+ * long, a path begins with neither "/" nor "~/", or an expression does not compile. */
 int route_make(struct route **out, const unsigned char id[ROUTE_ID_SIZE],
 	       const struct route_source *s, struct err *e) must_check;
 /* NULL is fine. */

@@ -415,7 +415,7 @@ static int index_entry(const struct pass *p, const struct route_entry *entry)
 
 static int index_route(const struct pass *p, const struct route *r)
 {
-	for (size_t i = 0; r && i < r->entry_count; i++)
+	for (size_t i = 0; r && r->category && i < r->entry_count; i++)
 		if (index_entry(p, &r->entries[i]) < 0)
 			return -1;
 	return 0;

@@ -31,9 +31,13 @@ int tables_create(struct tables **out, struct err *e)
 		goto no_tickets;
 	if (routes_init(&t->routes, e) != 0)
 		goto no_routes;
+	if (entities_init(&t->entities, e) != 0)
+		goto no_entities;
 	withheld_init(&t->withheld);
 	*out = t;
 	return 0;
+no_entities:
+	routes_deinit(&t->routes);
 no_routes:
 	tickets_deinit(&t->tickets);
 no_tickets:
@@ -54,6 +58,7 @@ void tables_free(struct tables *t)
 	do {
 		rcu_barrier();
 	} while (tables_reap(t));
+	entities_deinit(&t->entities);
 	routes_deinit(&t->routes);
 	tickets_deinit(&t->tickets);
 	challenges_deinit(&t->challenges);
@@ -102,6 +107,8 @@ void tables_begin(struct tables *t, bool replacing)
 	withheld_begin(&t->withheld, replacing);
 }
 
+static_assert(TABLES_SERVICE + (int)ENTITIES_KINDS == TABLES_KINDS, "both know the same kinds");
+
 int tables_keep(struct tables *t, enum tables_kind kind, const unsigned char id[16], struct err *e)
 {
 	struct vmap *const maps[] = {
@@ -109,9 +116,11 @@ int tables_keep(struct tables *t, enum tables_kind kind, const unsigned char id[
 		[TABLES_CHALLENGE] = &t->challenges.ids, [TABLES_TICKET] = &t->tickets.secrets,
 		[TABLES_ROUTE] = &t->routes.routes,
 	};
+	struct vmap *map =
+		kind < TABLES_SERVICE ? maps[kind] : &t->entities.kinds[kind - TABLES_SERVICE];
 	struct vmap_entry *entry;
 
-	return vmap_touch(&t->txn, maps[kind], (struct str){(const char *)id, 16}, &entry, e);
+	return vmap_touch(&t->txn, map, (struct str){(const char *)id, 16}, &entry, e);
 }
 
 static int resolve(struct tables *t, struct tables_culprit *c, struct err *e)
@@ -121,7 +130,8 @@ static int resolve(struct tables *t, struct tables_culprit *c, struct err *e)
 
 	if (t->replacing &&
 	    (certs_sweep(&t->certs, x, e) != 0 || challenges_sweep(&t->challenges, x, e) != 0 ||
-	     tickets_sweep(&t->tickets, x, e) != 0 || routes_sweep(&t->routes, x, e) != 0))
+	     tickets_sweep(&t->tickets, x, e) != 0 || routes_sweep(&t->routes, x, e) != 0 ||
+	     entities_sweep(&t->entities, x, e) != 0))
 		return -1;
 	if (certs_resolve(&t->certs, x, &t->withheld, &is_sni, c->id, e) != 0) {
 		c->kind = is_sni ? TABLES_SNI : TABLES_CERTIFICATE;

@@ -11,6 +11,7 @@
 
 #include "data-plane/tables/certs.h"
 #include "data-plane/tables/challenges.h"
+#include "data-plane/tables/entities.h"
 #include "data-plane/tables/rcu.h"
 #include "data-plane/tables/routes.h"
 #include "data-plane/tables/tickets.h"
@@ -23,6 +24,7 @@ struct tables {
 	struct challenges challenges;
 	struct tickets tickets;
 	struct routes routes;
+	struct entities entities;
 	struct withheld withheld;     /* the writer's: add and remove within the transaction */
 	_Atomic uint64_t generation;  /* private: see tables_enter */
 	struct vmap_txn txn;	      /* read by apply: pass &t->txn to the tables' writers */

@@ -15,7 +15,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from harness import ROOT, wait_until
+from pki import make_cert, make_key
 from pki import pair as make_pair
+from pki import pem
 
 METHOD = "/cardea.v1.Fleet/Sync"
 
@@ -154,6 +156,66 @@ def test_snapshot_then_deltas(subscribe, cluster):
     s.wait(lambda: s.revision >= revision)
     assert uuid.UUID(second).bytes not in s.entities
     assert "second.example" not in [x.name for x in s.of("sni")]
+
+
+def plain(value):
+    """A Value of the stream as python has it."""
+    kind = value.WhichOneof("value")
+    if kind == "list":
+        return [plain(v) for v in value.list.items]
+    if kind == "record":
+        return {f.name: plain(f.value) for f in value.record.fields}
+    return str(uuid.UUID(bytes=value.id)) if kind == "id" else getattr(value, kind)
+
+
+def as_sent(shown):
+    """An entity of the admin API as the stream has it: no nulls, references and ids as they are, no id and updated_at."""
+    if isinstance(shown, dict):
+        if set(shown) == {"id"}:
+            return shown["id"]
+        return {k: as_sent(v) for k, v in shown.items() if v is not None}
+    return [as_sent(v) for v in shown] if isinstance(shown, list) else shown
+
+
+def test_every_entity_as_the_admin_api_shows_it(subscribe, cluster):
+    ca = pem(make_cert(["authority"], make_key(), ca=True))
+    made = {}
+
+    def make(path, body):
+        r = cluster.cp.post(path, json=body)
+        assert r.status_code == 201, r.text
+        made[r.json()["id"]] = (path.rsplit("/", 1)[-1], r.json())
+        return r.json()["id"], int(r.headers["X-Cardea-Revision"])
+
+    authority, _ = make("/ca_certificates", {"cert": ca})
+    upstream, _ = make("/upstreams", {"name": "stream.test", "healthchecks": {"active": {"timeout": 2.5, "healthy": {"interval": 3}}}})
+    make(f"/upstreams/{upstream}/targets", {"target": "10.0.0.1:80", "weight": 7})
+    service, _ = make("/services", {"name": "stream", "url": "https://stream.test/base", "tls_verify": False, "ca_certificates": [authority], "tags": ["a"]})
+    route, _ = make(f"/services/{service}/routes", {"hosts": ["stream.test"], "paths": ["/a", "~/b"], "headers": {"x-a": ["1", "2"]}})
+    consumer, _ = make("/consumers", {"username": "stream"})
+    _, revision = make(f"/routes/{route}/plugins", {"name": "request-termination", "consumer": {"id": consumer}, "config": {"status_code": 410}})
+    s = subscribe()
+    s.wait(lambda: s.revision >= revision)
+    others = {str(uuid.UUID(bytes=i)): c.other for i, c in s.entities.items() if c.WhichOneof("entity") == "other"}
+    for key, (kind, shown) in made.items():
+        want = {k: v for k, v in as_sent(shown).items() if k not in ("id", "updated_at")}
+        got = {f.name: plain(f.value) for f in others[key].fields.fields}
+        assert others[key].kind == kind
+        assert got == want, kind
+    wait_until(lambda: cluster.data_planes[0].status().json()["configuration"]["revision"] >= revision, what="applied")
+    counts = cluster.data_planes[0].status().json()["tables"]
+    for kind in {k for k, _ in made.values()}:
+        rows = cluster.cp.get(f"/{kind}?size=1000").json()["data"] if kind != "targets" else [1]
+        assert counts[kind] == len(rows), kind
+    for key, (kind, _) in reversed(made.items()):
+        path = f"/upstreams/{upstream}/targets/{key}" if kind == "targets" else f"/{kind}/{key}"
+        r = cluster.cp.delete(path)
+        assert r.status_code == 204, r.text
+        revision = int(r.headers["X-Cardea-Revision"])
+    s.wait(lambda: s.revision >= revision)
+    assert not set(made) & {str(uuid.UUID(bytes=i)) for i in s.entities}
+    wait_until(lambda: cluster.data_planes[0].status().json()["configuration"]["revision"] >= revision, what="applied")
+    assert cluster.data_planes[0].status().json()["tables"]["targets"] == 0
 
 
 def test_delta_from_what_is_held(subscribe, cluster):

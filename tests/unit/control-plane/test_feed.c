@@ -49,27 +49,6 @@ static void test_first_load_then_changes(void **state)
 	free(l);
 }
 
-/* What data planes do not hold makes revisions and nothing else. */
-static void test_not_pushed(void **state)
-{
-	static const char insert[] =
-		"INSERT INTO consumers (id, username) VALUES (gen_random_uuid(), 'a')";
-	struct store_fixture *f = rows_open(pg_fixture_database(0));
-	struct feed_log *l = feed_log_start(f->store);
-	struct txn *t;
-
-	(void)state;
-	run_until(f->on, l->commits == 1);
-	t = txn_create(f->store, NULL);
-	txn_exec(t, insert, NULL, 0, 1, STORE_FAILED);
-	store_fixture_commit(f, t);
-	assert_int_equal(f->fault, STORE_OK);
-	run_until(f->on, l->committed == 2);
-	assert_int_equal(l->count, 3);
-	store_fixture_close(f);
-	free(l);
-}
-
 static void test_load_in_batches(void **state)
 {
 	enum { ROWS = 1000 };
@@ -469,7 +448,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_first_load_then_changes),
-		cmocka_unit_test(test_not_pushed),
 		cmocka_unit_test(test_load_in_batches),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_many_changes),

@@ -1,0 +1,226 @@
+/* tables/entities, and what apply makes of the stream's generic entities: held by kind and id,
+ * routes in the router's index. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "cardea/v1/fleet.pb-c.h"
+#include "data-plane/sync/apply.h"
+#include "data-plane/sync/decode.h"
+#include "data-plane/tables/route_match.h"
+#include "data-plane/tables/tables.h"
+#include "tests/unit/lib/testchange.h"
+#include "tests/unit/lib/testentity.h"
+
+static struct tables *tables;
+static struct apply *apply;
+static uint64_t revision;
+
+static int setup(void **state)
+{
+	struct err e = ERR_INIT;
+
+	(void)state;
+	revision = 0;
+	assert_int_equal(tables_create(&tables, &e), 0);
+	apply = apply_create(tables, NULL);
+	return apply ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	apply_free(apply);
+	tables_free(tables);
+	return 0;
+}
+
+static void begin(void)
+{
+	assert_int_equal(apply_begin_snapshot(apply, STR("e"), 0, NULL), 0);
+}
+
+static int stage_bytes(struct buf *b, struct err *e)
+{
+	struct plane_message m;
+	int rc = plane_change_decode(&m, buf_str(b), e);
+
+	if (rc == 0) {
+		rc = apply_change(apply, &m.change, e);
+		plane_message_free(&m);
+	}
+	buf_deinit(b);
+	return rc;
+}
+
+static int stage(unsigned id, const char *kind, const char *fields, struct err *e)
+{
+	struct buf b = BUF_INIT;
+
+	testentity_change(&b, id, kind, fields);
+	return stage_bytes(&b, e);
+}
+
+static void put(unsigned id, const char *kind, const char *fields)
+{
+	struct err e = ERR_INIT;
+
+	if (stage(id, kind, fields, &e) < 0)
+		fail_msg("%s %u: %s", kind, id, e.message);
+}
+
+static void drop(unsigned id, const char *kind)
+{
+	struct err e = ERR_INIT;
+	struct buf b = BUF_INIT;
+
+	testchange_removed(&b, id, kind);
+	if (stage_bytes(&b, &e) < 0)
+		fail_msg("%s", e.message);
+}
+
+static void commit(void)
+{
+	struct err e = ERR_INIT;
+
+	if (apply_commit(apply, STR("e"), ++revision, NULL, &e) < 0)
+		fail_msg("%s", e.message);
+}
+
+static const struct entity_bytes *held(enum entities_kind kind, unsigned id)
+{
+	unsigned char bytes[ENTITY_ID_SIZE];
+	uint64_t generation = tables_enter(tables);
+	const struct entity_bytes *b;
+
+	memset(bytes, (int)id, sizeof(bytes));
+	b = entities_find(&tables->entities, generation, kind, bytes);
+	rcu_leave();
+	return b;
+}
+
+static bool matches(const char *host, const char *path)
+{
+	struct route_matcher *m = route_matcher_create();
+	struct route_request q = {
+		.method = STR("GET"), .path = str_from(path), .host = str_from(host)};
+	struct http_field field = {STR("x-a"), STR("1")};
+	struct http_fields fields = {&field, 1, 1};
+	struct route_match found;
+	bool ok;
+
+	q.fields = &fields;
+	assert_non_null(m);
+	ok = routes_match(&tables->routes, tables_enter(tables), m, &q, &found);
+	rcu_leave();
+	route_matcher_free(m);
+	return ok;
+}
+
+static void test_kinds(void **state)
+{
+	static const struct {
+		const char *name;
+		enum entities_kind kind;
+	} rows[] = {
+		{"services", ENTITIES_SERVICE}, {"upstreams", ENTITIES_UPSTREAM},
+		{"targets", ENTITIES_TARGET},	{"consumers", ENTITIES_CONSUMER},
+		{"plugins", ENTITIES_PLUGIN},	{"ca_certificates", ENTITIES_CA_CERTIFICATE},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < array_len(rows); i++) {
+		const struct entity_bytes *first;
+
+		begin();
+		put(1, rows[i].name, "name=one");
+		put(2, rows[i].name, "name=two");
+		commit();
+		first = held(rows[i].kind, 1);
+		assert_non_null(first);
+		put(1, rows[i].name, "name=one"); /* the same bytes */
+		put(2, rows[i].name, "name=other");
+		commit();
+		assert_ptr_equal(held(rows[i].kind, 1), first);
+		drop(2, rows[i].name);
+		drop(3, rows[i].name);
+		commit();
+		assert_null(held(rows[i].kind, 2));
+		begin(); /* a snapshot without it */
+		commit();
+		assert_null(held(rows[i].kind, 1));
+		assert_int_equal(atomic_load(&tables->entities.kinds[rows[i].kind].count), 0);
+	}
+}
+
+static void test_routes(void **state)
+{
+	(void)state;
+	begin();
+	put(1, "routes", "protocols=[http,https] hosts=[a.com] paths=[/a,~/r/[0-9]+]");
+	put(2, "routes", "protocols=[tls_passthrough] snis=[b.com]");
+	put(3, "routes", "protocols=[tcp] name=sources-only");
+	put(4, "routes", "protocols=[http] hosts=[c.com] headers={x-a:[1,2]}");
+	put(5, "routes", "protocols=[http] hosts=[d.com] headers={x-a:[2]}");
+	commit();
+	assert_true(matches("a.com", "/a"));
+	assert_true(matches("a.com", "/r/1"));
+	assert_false(matches("a.com", "/b"));
+	assert_false(matches("b.com", "/"));
+	assert_true(matches("c.com", "/"));
+	assert_false(matches("d.com", "/"));
+	put(1, "routes", "protocols=[http,https] hosts=[a.com] paths=[/b]");
+	commit();
+	assert_false(matches("a.com", "/a"));
+	assert_true(matches("a.com", "/b"));
+	drop(1, "routes");
+	commit();
+	assert_false(matches("a.com", "/b"));
+}
+
+static void test_refused(void **state)
+{
+	static const struct {
+		const char *kind, *fields, *why;
+	} rows[] = {
+		{"routes", "protocols=[http]", "routes: a route must constrain something"},
+		{"routes", "protocols=[http] paths=[~/(]",
+		 "routes: paths: invalid regex: missing closing parenthesis at offset 2"},
+		{"routes", "protocols=[http] paths=[x]",
+		 "routes: paths: a path begins with / or ~/"},
+		{"vaults", "name=a",
+		 "change of 01010101-0101-0101-0101-010101010101: entity of unknown kind "
+		 "\"vaults\""},
+		{"snis", "name=a",
+		 "change of 01010101-0101-0101-0101-010101010101: entity of unknown kind "
+		 "\"snis\""},
+		{"services", "=a",
+		 "change of 01010101-0101-0101-0101-010101010101: a field without a name"},
+		{"services", "ca=#short",
+		 "change of 01010101-0101-0101-0101-010101010101: ca: an id of 5 bytes, must have "
+		 "16"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < array_len(rows); i++) {
+		struct err e = ERR_INIT;
+
+		begin();
+		assert_int_equal(stage(1, rows[i].kind, rows[i].fields, &e), -1);
+		assert_string_equal(e.message, rows[i].why);
+		apply_rollback(apply);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_kinds, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_routes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
