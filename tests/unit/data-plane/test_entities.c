@@ -6,7 +6,6 @@
 
 #include <cmocka.h>
 
-#include "cardea/v1/fleet.pb-c.h"
 #include "data-plane/sync/apply.h"
 #include "data-plane/sync/decode.h"
 #include "data-plane/tables/route_match.h"
