@@ -26,6 +26,18 @@ def code(text):
     return re.sub(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])+\'', blank, text, flags=re.S)
 
 
+def declared_name(head):
+    """The word before the parenthesis that the last one of head closes; "?" when there is none."""
+    head = head.rstrip()
+    depth = 0
+    for at in range(len(head) - 1, -1, -1):
+        depth += (head[at] == ")") - (head[at] == "(")
+        if depth <= 0:
+            break
+    name = re.search(r"([A-Za-z_]\w*)\s*$", head[:at]) if head.endswith(")") else None
+    return name.group(1) if name else "?"
+
+
 def functions(text):
     """(name, first line, last line) of each function; the house puts its braces into column 1."""
     lines = code(text).split("\n")
@@ -33,8 +45,7 @@ def functions(text):
     for i, line in enumerate(lines):
         if line.startswith("{") and i > 0:
             head = " ".join(lines[max(0, i - 8):i])
-            names = re.findall(r"([A-Za-z_]\w*)\s*\((?=[^()]*(?:\([^()]*(?:\([^()]*\))*[^()]*\)[^()]*)*\)\s*$)", head)
-            name, start = (names[0] if names else "?"), i
+            name, start = declared_name(head), i
         elif line.startswith("}") and start is not None:
             found.append((name, start + 1, i + 1))
             start = None
