@@ -63,7 +63,7 @@ static void print_values(FILE *out)
 		fprintf(out, "\t--%s", o->name);
 		if (o->letter)
 			fprintf(out, "|-%c", o->letter);
-		fputs(") words='", out);
+		fputs(") offer='", out);
 		if (strchr(o->argument, '|'))
 			print_alternatives(o->argument, out);
 		else
@@ -78,7 +78,7 @@ static void print_commands(FILE *out)
 	for (const struct command *c = cli_commands; c->name; c++) {
 		if (c->hidden)
 			continue;
-		fprintf(out, "\t'%s') words='", c->name);
+		fprintf(out, "\t'%s') offer='", c->name);
 		print_argument(c, out);
 		fputs("'; options='", out);
 		print_options(c, out);
@@ -88,7 +88,7 @@ static void print_commands(FILE *out)
 
 /* --- the part that both shells understand ---
  *
- * _cardea_words LAST CURRENT WORD... sets `words` to what may stand there; @files: a file,
+ * _cardea_words LAST CURRENT WORD... sets `offer` to what may stand there; @files: a file,
  * @nothing: nothing that is known. WORD: those before the current one, without "cardea"; LAST the
  * one right before. */
 
@@ -98,12 +98,12 @@ static void print_head(FILE *out)
 	      "_cardea_words() {\n"
 	      "\tlocal last=$1 current=$2 name='' count=0 skip='' word options=''\n"
 	      "\tshift 2\n"
-	      "\twords=''\n"
+	      "\toffer=''\n"
 	      "\tcase $last in\n",
 	      out);
 	print_values(out);
 	fputs("\tesac\n"
-	      "\t[ -z \"$words\" ] || return 0\n",
+	      "\t[ -z \"$offer\" ] || return 0\n",
 	      out);
 }
 
@@ -142,7 +142,7 @@ static void print_scan(FILE *out)
 static void print_choice(FILE *out)
 {
 	fputs("\tcase $name in\n"
-	      "\t'') words='",
+	      "\t'') offer='",
 	      out);
 	print_first_words(out);
 	fputs("'; options='", out);
@@ -157,13 +157,13 @@ static void print_choice(FILE *out)
 		const char *space = strchr(c->name, ' ');
 
 		if (space && !c->hidden)
-			fprintf(out, "\t[ \"$name\" != '%.*s' ] || words=\"$words %s\"\n",
+			fprintf(out, "\t[ \"$name\" != '%.*s' ] || offer=\"$offer %s\"\n",
 				(int)(space - c->name), c->name, space + 1);
 	}
 	fputs("\tcase $current in\n"
-	      "\t-*) words=$options ;;\n"
-	      "\t*=@*) words='@files' ;;\n"
-	      "\t*) [ \"$count\" -le 1 ] || [ \"$words\" = '@files' ] || words='' ;;\n"
+	      "\t-*) offer=$options ;;\n"
+	      "\t*=@*) offer='@files' ;;\n"
+	      "\t*) [ \"$count\" -le 1 ] || [ \"$offer\" = '@files' ] || offer='' ;;\n"
 	      "\tesac\n"
 	      "}\n",
 	      out);
@@ -180,15 +180,15 @@ static void print_bash(FILE *out)
 {
 	print_shared(out);
 	fputs("_cardea() {\n"
-	      "\tlocal current=${COMP_WORDS[COMP_CWORD]} words\n"
+	      "\tlocal current=${COMP_WORDS[COMP_CWORD]} offer\n"
 	      "\t_cardea_words \"${COMP_WORDS[COMP_CWORD-1]}\" \"$current\" "
 	      "\"${COMP_WORDS[@]:1:COMP_CWORD-1}\"\n"
-	      "\tif [ \"$words\" = '@files' ]; then\n"
+	      "\tif [ \"$offer\" = '@files' ]; then\n"
 	      "\t\tCOMPREPLY=($(compgen -f -- \"${current##*@}\"))\n"
-	      "\telif [ \"$words\" = '@nothing' ]; then\n"
+	      "\telif [ \"$offer\" = '@nothing' ]; then\n"
 	      "\t\tCOMPREPLY=()\n"
 	      "\telse\n"
-	      "\t\tCOMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n"
+	      "\t\tCOMPREPLY=($(compgen -W \"$offer\" -- \"$current\"))\n"
 	      "\tfi\n"
 	      "}\n"
 	      "complete -o default -F _cardea cardea\n",
@@ -199,19 +199,15 @@ static void print_zsh(FILE *out)
 {
 	fputs("#compdef cardea\n", out);
 	print_shared(out);
-	/* `words` is zsh's own name of the command line. */
 	fputs("_cardea() {\n"
-	      "\tlocal -a line=(\"${words[@]}\")\n"
-	      "\tlocal at=$CURRENT\n"
-	      "\t() {\n"
-	      "\t\tlocal words=''\n"
-	      "\t\t_cardea_words \"${line[at-1]}\" \"${line[at]}\" \"${(@)line[2,at-1]}\"\n"
-	      "\t\tcase $words in\n"
-	      "\t\t@files) _files ;;\n"
-	      "\t\t@nothing) ;;\n"
-	      "\t\t*) compadd -- ${=words} ;;\n"
-	      "\t\tesac\n"
-	      "\t}\n"
+	      "\tlocal offer=''\n"
+	      "\t_cardea_words \"${words[CURRENT-1]}\" \"${words[CURRENT]}\" "
+	      "\"${(@)words[2,CURRENT-1]}\"\n"
+	      "\tcase $offer in\n"
+	      "\t@files) _files ;;\n"
+	      "\t@nothing) ;;\n"
+	      "\t*) compadd -- ${=offer} ;;\n"
+	      "\tesac\n"
 	      "}\n"
 	      "if [ \"$funcstack[1]\" = _cardea ]; then _cardea \"$@\"; else compdef _cardea "
 	      "cardea; fi\n",

@@ -1,9 +1,12 @@
 """What `cardea` gives to shells and readers: completion of bash and zsh, and the manual pages."""
 
 import os
+import pty
 import re
+import select
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -74,6 +77,38 @@ def test_completion_knows_every_command(shell):
     assert {c[0] for c in commands} == words_of(shell, "cardea ") and len(commands) > 10
     for group, word in (c for c in commands if len(c) == 2):
         assert word in words_of(shell, f"cardea {group} ")
+
+
+@pytest.mark.parametrize("line,want", [("cardea comple", "cardea completion"), ("cardea get serv", "cardea get services"), ("cardea -o js", "cardea -o json"), ("cardea token cr", "cardea token create")])
+def test_in_a_real_zsh(tmp_path, line, want):
+    """Installed as a file of fpath, at a prompt: what the line is after the tab key."""
+    if not shutil.which("zsh"):
+        pytest.skip("no zsh")
+    (tmp_path / "_cardea").write_text(run(BUILD / "cardea", "completion", "zsh").stdout)
+    (tmp_path / ".zshrc").write_text(
+        f"PROMPT=; fpath=({tmp_path} $fpath); autoload -Uz compinit; compinit -u -D\n"
+        "say() { print -r -- \"=<$BUFFER>=\" }; zle -N say; bindkey '^X' say; print -r -- '@ready@'\n"
+    )
+    master, slave = pty.openpty()
+    shell = subprocess.Popen(["zsh", "-i"], stdin=slave, stdout=slave, stderr=slave, start_new_session=True, env={**os.environ, "TERM": "dumb", "ZDOTDIR": str(tmp_path)})
+    os.close(slave)
+    try:
+        assert "@ready@" in read_until(master, "@ready@")
+        os.write(master, f"{line}\t\x18".encode())
+        said = read_until(master, ">=")
+    finally:
+        shell.kill()
+        shell.wait()
+        os.close(master)
+    assert f"=<{want} >=" in said, said
+
+
+def read_until(fd, mark, seconds=20):
+    end, text = time.monotonic() + seconds, ""
+    while mark not in text and time.monotonic() < end:
+        if select.select([fd], [], [], 0.1)[0]:
+            text += os.read(fd, 4096).decode(errors="replace")
+    return text
 
 
 @pytest.mark.parametrize("shell", ["", "fish", "BASH"])

@@ -14,6 +14,7 @@
 #include "control-plane/admin/openapi_docs.h"
 #include "control-plane/admin/paths.h"
 #include "control-plane/model/json_schema.h"
+#include "tests/unit/lib/oom.h"
 
 static json_t *document;
 
@@ -242,12 +243,27 @@ static void test_security(void **state)
 	json_decref(open);
 }
 
+static void make_one(void *arg)
+{
+	json_t *made = openapi_make(true);
+
+	(void)arg;
+	json_decref(made);
+}
+
+static void test_out_of_memory(void **state)
+{
+	(void)state;
+	assert_true(oom_each(make_one, NULL) > 20);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_references),     cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_parts_are_json), cmocka_unit_test(test_every_field),
 		cmocka_unit_test(test_schemas),	       cmocka_unit_test(test_security),
+		cmocka_unit_test(test_out_of_memory),
 	};
 
 	return cmocka_run_group_tests(tests, make_document, drop_document);
