@@ -20,6 +20,9 @@ static const struct {
 } failures[ACCESS_FAILURES] = {
 	[ACCESS_MISSING] = {"missing", 401, "Bearer realm=\"cardea\"",
 			    "Invalid credentials. Token or User credentials required", false},
+	[ACCESS_AMBIGUOUS] = {"ambiguous", 400,
+			      "Bearer realm=\"cardea\", error=\"invalid_request\"",
+			      "more than one token was sent", true},
 	[ACCESS_MALFORMED] = {"malformed", 401, "Bearer realm=\"cardea\", error=\"invalid_token\"",
 			      "Invalid credentials. Token or User credentials required", true},
 	[ACCESS_UNKNOWN] = {"unknown", 401, "Bearer realm=\"cardea\", error=\"invalid_token\"",
@@ -72,8 +75,7 @@ static void note_failure(struct admin_request *r, enum access_failure why)
 		 log_str("address", r->address), log_str("name", r->who.name));
 }
 
-static void refuse_with(struct admin_request *r, enum access_failure why, unsigned status,
-			const char *message)
+static void refuse_with(struct admin_request *r, enum access_failure why, const char *message)
 {
 	struct http_fields extra = {0};
 	struct arena *a = exchange_arena(r->x);
@@ -91,7 +93,7 @@ static void refuse_with(struct admin_request *r, enum access_failure why, unsign
 	}
 	if (value.ptr && http_fields_add(&extra, a, name, value) < 0)
 		log_warn("answer header dropped", log_strn("header", name.ptr, name.len));
-	admin_reply_text(r, status, STR("application/json; charset=utf-8"),
+	admin_reply_text(r, failures[why].status, STR("application/json; charset=utf-8"),
 			 text ? str_from(text) : STR("{}"), &extra);
 	free(text);
 	json_decref(body);
@@ -99,7 +101,7 @@ static void refuse_with(struct admin_request *r, enum access_failure why, unsign
 
 static void refuse(struct admin_request *r, enum access_failure why)
 {
-	refuse_with(r, why, failures[why].status, failures[why].message);
+	refuse_with(r, why, failures[why].message);
 }
 
 /* --- tokens --- */
@@ -255,7 +257,7 @@ static void identify(struct admin_request *r, admin_handler next)
 	X509 *cert;
 
 	if (found == CREDENTIALS_AMBIGUOUS) {
-		refuse_with(r, ACCESS_MALFORMED, 400, "more than one token was sent");
+		refuse(r, ACCESS_AMBIGUOUS);
 		return;
 	}
 	if (found == CREDENTIALS_TOKEN && throttle_wait(&r->ctx->access.throttle, &r->peer)) {
@@ -297,6 +299,6 @@ bool access_allowed(struct admin_request *r, const char *pattern)
 		return true;
 	snprintf(text, sizeof(text), "%s, you do not have permissions to %s this resource",
 		 r->who.name, role_verb(method));
-	refuse_with(r, ACCESS_FORBIDDEN, 403, text);
+	refuse_with(r, ACCESS_FORBIDDEN, text);
 	return false;
 }

@@ -32,7 +32,8 @@ struct identity {
 /* Why a request was refused: label of a metric. */
 enum access_failure {
 	ACCESS_MISSING,	  /* no credentials */
-	ACCESS_MALFORMED, /* another scheme, two of them, not a token's text */
+	ACCESS_AMBIGUOUS, /* more than one token */
+	ACCESS_MALFORMED, /* another scheme, or not a token's text */
 	ACCESS_UNKNOWN,	  /* no such token, or not any more, or a wrong secret */
 	ACCESS_EXPIRED,	  /* token or certificate */
 	ACCESS_FORBIDDEN, /* known, but the role is not enough */

@@ -233,6 +233,7 @@ def test_revoked_token_ends_on_an_open_connection(cp, root):
 # --- headers ---
 
 CHALLENGE, INVALID = 'Bearer realm="cardea"', 'Bearer realm="cardea", error="invalid_token"'
+AMBIGUOUS = 'Bearer realm="cardea", error="invalid_request"'
 
 
 def raw_request(port, head, body=b"", finish=True):
@@ -269,9 +270,9 @@ HEADER_ROWS = [
     ("right form, never made", [b"Authorization: Bearer cardea_" + b"A" * 64], 401, INVALID),
     ("quotes", [b'Authorization: Bearer "TOKEN"'], 401, INVALID),
     ("in a parameter", [b"Authorization: Bearer token=TOKEN"], 401, INVALID),
-    ("two Authorization headers", [b"Authorization: Bearer TOKEN", b"Authorization: Bearer TOKEN"], 400, INVALID),
-    ("both headers", [b"Authorization: Bearer TOKEN", b"Kong-Admin-Token: TOKEN"], 400, INVALID),
-    ("two of Kong's", [b"Kong-Admin-Token: TOKEN", b"Kong-Admin-Token: OTHER"], 400, INVALID),
+    ("two Authorization headers", [b"Authorization: Bearer TOKEN", b"Authorization: Bearer TOKEN"], 400, AMBIGUOUS),
+    ("both headers", [b"Authorization: Bearer TOKEN", b"Kong-Admin-Token: TOKEN"], 400, AMBIGUOUS),
+    ("two of Kong's", [b"Kong-Admin-Token: TOKEN", b"Kong-Admin-Token: OTHER"], 400, AMBIGUOUS),
     ("empty one of Kong's", [b"Kong-Admin-Token:"], 401, INVALID),
     ("bytes above ASCII", [b"Authorization: Bearer \xff\xfe"], 401, INVALID),
     ("10,000 bytes", [b"Authorization: Bearer " + b"A" * 10000], 401, INVALID),
@@ -407,6 +408,25 @@ def test_private_keys_by_role(cp, tokens):
         want = (key, alt_key) if role in ("admin", "operator+keys") else (None, None)
         for c in (shown, listed):
             assert (c["key"], c["key_alt"]) == want and c["cert"] == cert and c["cert_alt"] == alt_cert, role
+
+
+def test_private_keys_of_the_ssl_plugin_by_role(cp, tokens):
+    """The same key by every way there is to it."""
+    _, cert, key = pair("apis.example.com")
+    admin = tokens["admin"]
+    assert cp.as_token(admin, "POST", "/apis", json={"name": "keys", "request_host": "apis.example.com", "upstream_url": "http://a.example"}).status_code == 201
+    made = cp.as_token(admin, "POST", "/apis/keys/plugins", json={"name": "ssl", "config": {"cert": cert, "key": key}})
+    assert made.status_code == 201 and made.json()["config"]["key"] == key
+    plugin = made.json()["id"]
+    for role, token in tokens.items():
+        ways = [cp.as_token(token, "GET", path) for path in ("/apis/keys/plugins", f"/apis/keys/plugins/{plugin}", "/plugins", f"/plugins/{plugin}", "/certificates/apis.example.com")]
+        assert [r.status_code for r in ways] == [200] * 5
+        shown = key in "".join(r.text for r in ways).replace("\\n", "\n")
+        assert shown == (role in ("admin", "operator+keys")), role
+        assert ("PRIVATE KEY" in "".join(r.text for r in ways)) == shown, role
+    for role in ("reader", "operator"):
+        assert cp.as_token(tokens[role], "POST", "/apis", json={}).status_code == 403
+        assert cp.as_token(tokens[role], "DELETE", "/apis/keys").status_code == 403
 
 
 def test_root_hides_secrets(cp, tokens):
