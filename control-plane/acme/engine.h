@@ -28,7 +28,7 @@ struct acme {
 	bool renewing;
 	bool beating;
 	uint64_t take_asked_ns, beat_asked_ns; /* when the running query was sent */
-	uint64_t prune_at_ns;
+	uint64_t adopt_at_ns, prune_at_ns;
 
 	unsigned outstanding; /* queries of the engine itself that will still call back */
 	unsigned parts_open;  /* while closing: parts that have not said closed */

@@ -12,6 +12,7 @@
 #include "control-plane/acme/engine.h"
 
 enum { TICK_MS = 1000 };
+static const uint64_t adopt_every_ns = UINT64_C(60) * 1000000000;
 static const uint64_t prune_every_ns = UINT64_C(3600) * 1000000000;
 
 static void take_due(struct acme *a);
@@ -241,6 +242,54 @@ static void renew_due(struct acme *a)
 	schedule_renew(a, false, NULL, on_renewed, a);
 }
 
+/* --- orders of an authority that is not configured any more --- */
+
+/* They were due minutes ago and nobody took them: each begins anew here, unless its host has an
+ * order here already; that of the other authority has failed then. A challenge that they leave is
+ * removed like an operator's SQL: its revision is taken at commit. */
+static const char adopt_sql[] =
+	"WITH stray AS (SELECT id, host, challenge_id FROM acme_orders WHERE state NOT IN "
+	"('valid', 'failed') AND directory <> $1 AND next_attempt < now() - interval '5 minutes' "
+	"AND (lease_until IS NULL OR lease_until < now() - interval '5 minutes') LIMIT 1000 FOR "
+	"UPDATE SKIP LOCKED), "
+	"gone AS (DELETE FROM acme_challenges c USING stray s WHERE c.id = s.challenge_id) "
+	"UPDATE acme_orders o SET state = CASE WHEN here.id IS NULL THEN 'new' ELSE 'failed' END, "
+	"directory = CASE WHEN here.id IS NULL THEN $1 ELSE o.directory END, "
+	"problem = CASE WHEN here.id IS NULL THEN o.problem ELSE jsonb_build_object('type', "
+	"'" PROBLEM_OWN "authority', 'detail', 'its authority is not configured any more, and the "
+	"host has an order at the one that is', 'status', NULL, 'at', extract(epoch FROM "
+	"now())::bigint) END, "
+	"updated_at = now(), next_attempt = now(), fence = o.fence + 1, lease_owner = NULL, "
+	"lease_until = NULL, order_url = NULL, authorization_url = NULL, challenge_url = NULL, "
+	"finalize_url = NULL, certificate_url = NULL, challenge_id = NULL, challenge_revision = "
+	"NULL, key = NULL FROM stray LEFT JOIN acme_orders here ON here.host = stray.host AND "
+	"here.directory = $1 AND here.state NOT IN ('valid', 'failed') WHERE o.id = stray.id "
+	"RETURNING o.id, o.host";
+
+static void on_adopted(const struct store_result *r, void *arg)
+{
+	struct acme *a = arg;
+
+	if (!acme_awoke(a))
+		return;
+	if (r->fault != STORE_OK)
+		log_warn("orders of another authority cannot be taken over", log_err(&r->err));
+	else if (json_array_size(r->rows) > 0)
+		log_notice("orders of an authority that is not configured any more begin anew",
+			   log_u64("orders", json_array_size(r->rows)));
+}
+
+static void adopt(struct acme *a)
+{
+	const char *params[] = {a->conf.directory};
+
+	if (clock_mono_ns() < a->adopt_at_ns)
+		return;
+	a->adopt_at_ns = clock_mono_ns() + adopt_every_ns;
+	acme_sleep(a);
+	store_query(a->store, adopt_sql, params, array_len(params), on_adopted, a);
+}
+
 /* --- old rows --- */
 
 static void on_pruned(const struct store_result *r, void *arg)
@@ -274,6 +323,7 @@ static void tick(struct timer *t)
 
 	take_due(a);
 	renew_due(a);
+	adopt(a);
 	prune(a);
 }
 

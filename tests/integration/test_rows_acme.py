@@ -285,6 +285,47 @@ def test_f19_certificate_late_in_its_life_makes_no_storm(cp, ca, database):
     assert sql(database, "SELECT renew_at > updated_at + interval '2 hours', renew_at < not_after FROM acme_orders WHERE id = %s", order["id"]) == [(True, True)]
 
 
+def stray(database, host, state, since):
+    """An order of an authority that no control plane is configured for any more, due so long."""
+    challenge = sql(
+        database,
+        "INSERT INTO acme_challenges (id, host, token, key_authorization) VALUES (gen_random_uuid(), %s, 'stray', 'stray.x') RETURNING id",
+        host,
+    )[0][0]
+    return sql(
+        database,
+        "INSERT INTO acme_orders (id, host, directory, key_type, state, next_attempt, order_url, authorization_url, challenge_url, challenge_id) VALUES "
+        "(gen_random_uuid(), %s, 'https://old.example/dir', 'ecdsa-p256', %s, now() - %s::interval, 'https://old.example/1', 'https://old.example/2', "
+        "'https://old.example/3', %s) RETURNING id",
+        host,
+        state,
+        since,
+        challenge,
+    )[0][0]
+
+
+def test_ct_07_orders_of_a_former_authority_go_on_at_the_new_one(cp, ca, database):
+    """acme_directory was changed while orders, a renewal say, were under way: nobody would ever take them again."""
+    cp.process.stop()
+    ca.answer["new-order"] = lambda a: (503, b"", {}) if a.payload["identifiers"][0]["value"] == "both.example.com" else None
+    left = stray(database, "left.example.com", "publishing", "6 minutes")
+    young = stray(database, "young.example.com", "new", "4 minutes")
+    second = stray(database, "both.example.com", "validating", "1 hour")
+    sql(
+        database,
+        "INSERT INTO acme_orders (id, host, directory, key_type) VALUES (gen_random_uuid(), 'both.example.com', %s, 'ecdsa-p256')",
+        ca.directory,
+    )
+    cp.start()
+    order = becomes(cp, left, "valid")
+    assert order["directory"] == ca.directory
+    assert order_of(cp, second)["state"] == "failed" and "not configured" in order_of(cp, second)["last_problem"]["detail"]
+    # Another control plane may still be configured for it.
+    assert order_of(cp, young)["state"] == "new" and order_of(cp, young)["directory"] == "https://old.example/dir"
+    assert sql(database, "SELECT host FROM acme_challenges WHERE token = 'stray'") == [("young.example.com",)]
+    assert sql(database, "SELECT count(*) FROM changes WHERE revision <= 0") == [(0,)]
+
+
 def test_db_04_paused_control_plane_makes_no_second_order(cp, ca, bare_cluster):
     """Stopped between the nonce and the new order (F02), and taken over: what it wanted to ask next is not asked any more."""
     host = "paused.example.com"
