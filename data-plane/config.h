@@ -20,7 +20,13 @@ struct dp_config {
 	int64_t workers;      /* 0: one per core */
 	uint64_t drain_timeout;
 	int64_t max_connections;
-	int64_t cert_cache_size; /* parsed certificates kept per worker */
+	uint64_t ssl_handshake_timeout, client_header_timeout, client_body_timeout;
+	uint64_t keepalive_timeout, send_timeout;
+	int64_t keepalive_requests, http2_max_concurrent_streams;
+	uint64_t client_request_line_size, client_header_size, client_headers_size;
+	int64_t client_headers_max;
+	uint64_t client_max_body_size; /* 0: no limit */
+	int64_t cert_cache_size;       /* parsed certificates kept per worker */
 	int log_level, log_format;
 	char *node_labels; /* "zone=a,rack=b" */
 };

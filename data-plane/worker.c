@@ -151,6 +151,7 @@ static int on_accept(struct listener *l, struct conn_options *o, void *arg)
 	if (http_server_accept(&p->http, o, &e) != 0)
 		return -1;
 	o->tls = p->tls ? tls_ctx_ssl(p->tls) : NULL;
+	o->handshake_timeout_ms = w->all->conf.config->ssl_handshake_timeout;
 	o->group = &w->conns;
 	w->accepted++;
 	w->accepted_total++;
@@ -187,6 +188,23 @@ static int make_tls(struct worker *w, bool http2, struct err *e)
 	return w->tls[http2] ? 0 : tls_ctx_create(&w->tls[http2], &o, e);
 }
 
+static struct http_limits limits_of(const struct dp_config *c)
+{
+	return (struct http_limits){
+		.request_line = c->client_request_line_size,
+		.field = c->client_header_size,
+		.head = c->client_headers_size,
+		.fields = (unsigned)c->client_headers_max,
+		.body = c->client_max_body_size,
+		.requests_per_connection = (unsigned)c->keepalive_requests,
+		.streams = (unsigned)c->http2_max_concurrent_streams,
+		.head_ms = c->client_header_timeout,
+		.body_idle_ms = c->client_body_timeout,
+		.idle_ms = c->keepalive_timeout,
+		.write_idle_ms = c->send_timeout,
+	};
+}
+
 static int open_port(struct worker *w, const struct listen_entry *entry, struct err *e)
 {
 	struct port *p = &w->ports[w->port_count];
@@ -197,6 +215,7 @@ static int open_port(struct worker *w, const struct listen_entry *entry, struct 
 	p->worker = w;
 	http_server_init(&p->http, &front_handler, &w->front);
 	p->http.server_header = "cardea/" CARDEA_VERSION;
+	p->http.limits = limits_of(w->all->conf.config);
 	p->http.http2 = entry->http2;
 	p->http.error_body = front_error_body;
 	p->http.on_rejected = front_rejected;

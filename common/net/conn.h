@@ -64,6 +64,7 @@ enum {
 	CONN_HANDSHAKE_MS = 10 * 1000,
 	CONN_LINGER_MS = 2 * 1000,
 	CONN_LINGER_BYTES = 64 * 1024,
+	CONN_KEY_UPDATES = 100, /* of the peer in a second (TLS-15); more fail the connection */
 	CONN_SHUTDOWN_STALL_MS = 30 * 1000, /* without progress while conn_shutdown sends */
 };
 

@@ -79,6 +79,8 @@ struct conn {
 	uint64_t idle_ms;
 	uint64_t timer_at; /* loop time at which the timer fires; 0: it is not running */
 	uint64_t handshake_ms;
+	uint64_t key_updates_from; /* loop time: they are counted from here on, for a second */
+	unsigned key_updates;
 
 	struct str plain_http_reply;
 	char *server_name;

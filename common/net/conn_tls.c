@@ -90,6 +90,39 @@ static bool set_server_name(SSL *ssl, char *name)
 	return SSL_set_tlsext_host_name(ssl, name) && SSL_set1_host(ssl, name);
 }
 
+/* Counts the peer's KeyUpdates: each costs a key derivation, and none is seen by SSL_read. */
+static void on_message(int write_p, int version, int type, const void *bytes, size_t len, SSL *ssl,
+		       void *arg)
+{
+	struct conn *c = arg;
+	uint64_t now = uv_now(&c->loop->uv);
+
+	(void)version;
+	(void)ssl;
+	if (write_p || type != SSL3_RT_HANDSHAKE || len == 0 ||
+	    *(const unsigned char *)bytes != SSL3_MT_KEY_UPDATE)
+		return;
+	if (now - c->key_updates_from >= 1000) {
+		c->key_updates_from = now;
+		c->key_updates = 0;
+	}
+	c->key_updates++;
+}
+
+static bool updates_too_often(struct conn *c)
+{
+	char text[ADDR_TEXT_SIZE];
+	struct err e = ERR_INIT;
+
+	if (c->key_updates <= CONN_KEY_UPDATES)
+		return false;
+	addr_text(&c->peer, text, sizeof(text));
+	err_set(&e, ERR_LIMIT, "TLS with %s: more than %d KeyUpdates in a second", text,
+		CONN_KEY_UPDATES);
+	conn_fail(c, &e);
+	return true;
+}
+
 int tls_attach(struct conn *c, SSL_CTX *ctx, struct err *e)
 {
 	BIO *bio;
@@ -100,6 +133,8 @@ int tls_attach(struct conn *c, SSL_CTX *ctx, struct err *e)
 		return err_openssl(e, ERR_MEMORY, "making a TLS connection");
 	SSL_set_bio(c->ssl, bio, bio);
 	SSL_set_app_data(c->ssl, c);
+	SSL_set_msg_callback(c->ssl, on_message);
+	SSL_set_msg_callback_arg(c->ssl, c);
 	if (c->server)
 		SSL_set_accept_state(c->ssl);
 	else
@@ -198,8 +233,13 @@ void tls_read(struct conn *c)
 	size_t n;
 
 	while (c->state == CONN_OPEN && input_wanted(c)) {
+		bool got;
+
 		ERR_clear_error();
-		if (SSL_read_ex(c->ssl, plain, POOL_PLAIN_SIZE, &n) != 1) {
+		got = SSL_read_ex(c->ssl, plain, POOL_PLAIN_SIZE, &n) == 1;
+		if (updates_too_often(c))
+			return;
+		if (!got) {
 			read_failed(c, SSL_get_error(c->ssl, 0));
 			return;
 		}

@@ -213,6 +213,38 @@ static void test_truncation(void **state)
 	pair_deinit(&p);
 }
 
+static void update_keys(struct pair *p, int n)
+{
+	SSL *ssl = conn_ssl(p->client.conn);
+
+	for (int i = 0; i < n; i++) {
+		assert_int_equal(SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+		assert_int_equal(SSL_do_handshake(ssl), 1);
+	}
+	conn_write(p->client.conn, STR("x"));
+}
+
+/* TLS-15: a hundred KeyUpdates a second are answered, more are not. */
+static void test_key_updates(void **state)
+{
+	const struct pair_options o = {.tls = true};
+	struct pair p;
+
+	(void)state;
+	pair_open(&p, &o);
+	update_keys(&p, CONN_KEY_UPDATES);
+	run_until(&p.f, p.server.got.len == 1);
+	/* Those of an earlier second do not count. */
+	p.server.conn->key_updates_from -= 1000;
+	update_keys(&p, CONN_KEY_UPDATES);
+	run_until(&p.f, p.server.got.len == 2);
+	update_keys(&p, CONN_KEY_UPDATES + 1); /* read in one go */
+	run_until(&p.f, p.server.closed);
+	assert_int_equal(p.server.why.kind, ERR_LIMIT);
+	assert_non_null(strstr(p.server.why.message, "KeyUpdates"));
+	pair_deinit(&p);
+}
+
 /* What the server's context callbacks do. */
 static struct {
 	unsigned asked;
@@ -394,6 +426,7 @@ int main(void)
 		cmocka_unit_test(test_handshake_timeout),
 		cmocka_unit_test(test_peer_leaves_during_handshake),
 		cmocka_unit_test(test_truncation),
+		cmocka_unit_test(test_key_updates),
 		cmocka_unit_test(test_pause),
 		cmocka_unit_test(test_close_while_paused),
 		cmocka_unit_test(test_timeout_while_paused),
