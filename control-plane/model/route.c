@@ -7,6 +7,7 @@
 #include "control-plane/model/host.h"
 #include "control-plane/model/name.h"
 #include "control-plane/model/path.h"
+#include "control-plane/model/regex.h"
 
 enum { PORT_MAX = 65535 };
 
@@ -82,6 +83,15 @@ static int check_header(const json_t *value, struct err *e)
 	return name_check_header(value, e);
 }
 
+/* A single value that begins with ~* is a regular expression. */
+static int check_header_values(const json_t *value, struct err *e)
+{
+	const json_t *only = json_array_size(value) == 1 ? json_array_get(value, 0) : NULL;
+	struct str s = {json_string_value(only), json_string_length(only)};
+
+	return str_starts(s, STR("~*")) ? regex_check(str_sub(s, 2, s.len), e) : 0;
+}
+
 static int check_endpoint(const json_t *value, struct err *e)
 {
 	if (condition_is_set(value, "ip") || condition_is_set(value, "port"))
@@ -142,6 +152,7 @@ static const struct field header_elements[] = {
 		.type = FIELD_ARRAY,
 		.flags = FIELD_REQUIRED,
 		.elements = &text_element,
+		.check = check_header_values,
 	},
 };
 static const struct field endpoint_fields[] = {
