@@ -2,6 +2,7 @@
 
 #include "common/http/body.h"
 #include "control-plane/admin/older.h"
+#include "control-plane/admin/plugin_certificate.h"
 
 static const struct str type_json = {"application/json", 16};
 static const struct str type_multipart = {"multipart/form-data", 19};
@@ -43,6 +44,8 @@ void decode_fields(struct admin_request *r)
 		if (!r->shape)
 			r->shape = older_names;
 	}
+	if (r->entity == &entity_plugins && plugin_certificate_for(r->input))
+		r->deprecated = true;
 	if (r->form)
 		entity_coerce_form(r->entity, r->input, NULL);
 }

@@ -2,12 +2,13 @@
 
 import concurrent.futures
 import itertools
+import json
 import subprocess
 import uuid
 
 import pytest
 
-from harness import wait_until
+from harness import BUILD, wait_until
 from pki import der, pair
 
 _names = itertools.count(1)
@@ -588,6 +589,39 @@ def test_same_name_at_once(cp):
     assert {r.status_code for r in answers} <= {200, 201, 409} and sum(r.status_code == 201 for r in answers) == 1
     assert [a["name"] for a in cp.get(f"/apis?name={host}").json()["data"]] == [host]
     assert cp.get(f"/services/{host}").json()["id"] == cp.get(f"/routes/{host}").json()["id"]
+
+
+def test_who_may_not_read_keys(bare_cluster):
+    """Sees the certificate and null for the key, on either surface; the audit says who wrote what, without values."""
+    guarded = bare_cluster.add_control_plane(admin_auth="required").start()
+    made = subprocess.run([BUILD / "cardea-cp", "-c", guarded.config, "-A", "root"], capture_output=True, text=True, timeout=30, check=True)
+    root = {"Authorization": f"Bearer {made.stdout.strip()}"}
+    token = guarded.post("/admin/tokens", json={"name": "looker", "role": "reader"}, headers=root).json()["token"]
+    looker = {"Authorization": f"Bearer {token}"}
+    host = name("kept") + ".com"
+    _, cert, key = pair(host)
+    api = guarded.post("/apis", json={"upstream_url": U, "request_host": host}, headers=root).json()
+    at = f"/apis/{api['id']}/plugins"
+    r = guarded.post(at, json={"name": "ssl", "config": {"cert": cert, "key": key}}, headers=root)
+    assert r.status_code == 201 and r.json()["config"]["key"] == key
+    for path in (f"{at}/{r.json()['id']}", f"/plugins/{r.json()['id']}"):
+        assert guarded.get(path, headers=root).json()["config"]["key"] == key
+        config = guarded.get(path, headers=looker).json()["config"]
+        assert (config["cert"], config["key"]) == (cert, None)
+    for path in (at, f"/routes/{api['id']}/plugins", "/plugins?size=1000"):
+        found = [p for p in guarded.get(path, headers=looker).json()["data"] if p["id"] == r.json()["id"]]
+        assert (found[0]["config"]["cert"], found[0]["config"]["key"]) == (cert, None)
+    assert guarded.get(f"/apis/{api['id']}", headers=looker).json() == api
+    for method, path in (("POST", "/apis"), ("PATCH", f"/apis/{api['id']}"), ("DELETE", f"/apis/{api['id']}"), ("POST", at)):
+        assert guarded.request(method, path, json={}, headers=looker).status_code == 403
+    assert guarded.patch(f"/apis/{api['id']}", json={"target_url": "http://v.com"}, headers=root).status_code == 200
+    assert guarded.delete(f"/apis/{api['id']}", headers=root).status_code == 204
+    rows = guarded.get("/audit?size=1000", headers=root).json()
+    seen = [(x["method"], x["path"], x["kind"], x["entity"], x["fields"]) for x in rows["data"] if x["actor"] == "root"]
+    assert ("PATCH", f"/apis/{api['id']}", "apis", api["id"], ["target_url"]) in seen
+    assert ("DELETE", f"/apis/{api['id']}", "apis", api["id"], None) in seen
+    assert any(x[:3] == ("POST", at, "plugins") for x in seen)
+    assert "PRIVATE" not in json.dumps(rows)
 
 
 def test_names_that_no_client_can_ask_for(bare_cluster, cp):
