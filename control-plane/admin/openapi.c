@@ -59,6 +59,7 @@ struct operation {
 	char query[NAME_SIZE]; /* names of parameters, separated by spaces */
 	json_t *body, *answer; /* schemas; NULL: none */
 	const char *type;      /* of the answer */
+	const char *takes;     /* of the body; NULL: JSON and forms */
 	unsigned status, also;
 	bool writes, deprecated;
 };
@@ -102,7 +103,7 @@ static json_t *parameters_of(struct making *m, const struct operation *o)
 }
 
 /* Forms hold the same fields, with names as "a.b" and "list[]". */
-static json_t *body_of(struct making *m, json_t *schema)
+static json_t *body_of(struct making *m, const struct operation *o)
 {
 	static const char *const types[] = {
 		"application/json",
@@ -111,9 +112,11 @@ static json_t *body_of(struct making *m, json_t *schema)
 	};
 	json_t *content = json_object();
 
-	for (size_t i = 0; i < array_len(types); i++)
+	if (o->takes)
+		put(m, content, o->takes, json_pack("{s:O}", "schema", o->body));
+	for (size_t i = 0; !o->takes && i < array_len(types); i++)
 		put(m, content, types[i],
-		    i == 0 ? json_pack("{s:O}", "schema", schema)
+		    i == 0 ? json_pack("{s:O}", "schema", o->body)
 			   : json_pack("{s:{s:s}}", "schema", "type", "object"));
 	return json_pack("{s:o}", "content", content);
 }
@@ -193,7 +196,7 @@ static json_t *operation_make(struct making *m, const struct operation *o)
 			"responses", responses_of(m, o), "x-cardea-role",
 			role_name(role_needed(str_from(method), o->path->route->pattern)));
 	if (o->body)
-		put(m, out, "requestBody", body_of(m, o->body));
+		put(m, out, "requestBody", body_of(m, o));
 	if (o->deprecated)
 		put(m, out, "deprecated", json_true());
 	return out;
@@ -217,6 +220,7 @@ static void fill_from_docs(struct operation *o)
 	if (d->answer)
 		o->answer = reference("schemas", d->answer);
 	o->type = d->type;
+	o->takes = d->takes;
 	o->status = d->status;
 	o->also = d->also;
 	o->deprecated = d->deprecated;

@@ -62,7 +62,8 @@ static const struct openapi_doc docs[] = {
 	 .query = "actor kind entity method since until size offset", .answer = "audit.page",
 	 .status = 200},
 	{"/import", "post", "many entities, a line each (application/x-ndjson), in batches",
-	 .query = "batch", .body = "any", .answer = "import.report", .status = 200, .also = 207},
+	 .query = "batch", .body = "lines", .answer = "import.report", .status = 200, .also = 207,
+	 .takes = "application/x-ndjson"},
 	{"/acme", "post", "ask for a certificate and wait for it", .body = "acme.wish",
 	 .answer = "acme.answer", .status = 201, .also = 202},
 	{"/acme", "patch", "renew what is due", .body = "acme.renewal", .answer = "acme.renewed",
@@ -201,6 +202,7 @@ const struct openapi_part openapi_schemas[] = {
 	 ",\"updated_at\":" NUMBER ",\"lease_owner\":" MAYBE_TEXT
 	 ",\"missing_nodes\":{\"type\":\"array\"}}}"},
 	{"order.page", PAGE("order")},
+	{"lines", TEXT},
 	{"import.report",
 	 "{\"type\":\"object\",\"properties\":{\"lines\":" NUMBER ",\"stored\":" NUMBER
 	 ",\"changed\":" NUMBER ",\"refused\":" NUMBER ",\"skipped\":" NUMBER ",\"batches\":" NUMBER

@@ -14,7 +14,8 @@ struct openapi_doc {
 	unsigned status;    /* of success */
 	unsigned also;	    /* with the same body; 0: none */
 	bool deprecated;
-	const char *type; /* of the answer; NULL: JSON */
+	const char *type;  /* of the answer; NULL: JSON */
+	const char *takes; /* content type of the body; NULL: JSON and forms */
 };
 /* NULL: not described. */
 const struct openapi_doc *openapi_doc_find(const char *path, const char *method);
