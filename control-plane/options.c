@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "common/conf/manual.h"
+#include "common/conf/start.h"
 #include "common/core/log.h"
 #include "control-plane/admin/client_roles.h"
 
@@ -19,11 +20,7 @@ static void usage(FILE *out)
 	      "  -V       print the version\n"
 	      "  -h       this help\n\nkeys:\n",
 	      out);
-	for (size_t i = 0; i < cp_config_key_count; i++)
-		fprintf(out, "  %-22s %s%s%s%s\n", cp_config_keys[i].name, cp_config_keys[i].help,
-			cp_config_keys[i].fallback ? " (" : "",
-			cp_config_keys[i].fallback ? cp_config_keys[i].fallback : "",
-			cp_config_keys[i].fallback ? ")" : "");
+	conf_usage(cp_config_keys, cp_config_key_count, out);
 }
 
 static int need(const char *value, const char *key, struct err *e)
@@ -158,31 +155,20 @@ static int read_options(int argc, char **argv, struct cp_command *command, bool 
 	return -1;
 }
 
+static int check_config(const void *config, struct err *e)
+{
+	return cp_config_check(config, e);
+}
+
 int cp_options(int argc, char **argv, struct cp_config *config, struct cp_command *command)
 {
-	struct err e = ERR_INIT;
-	bool test = false;
+	struct conf_start s = {"cardea-cp", cp_config_keys, cp_config_key_count, check_config,
+			       false};
 	int rc;
 
 	*command = (struct cp_command){.file = NULL};
-	rc = read_options(argc, argv, command, &test);
-
-	if (rc >= 0)
-		return rc;
-	if (conf_load(cp_config_keys, cp_config_key_count, config, command->file, &e) < 0) {
-		fprintf(stderr, "cardea-cp: %s\n", e.message);
-		return EXIT_CONFIG;
-	}
-	if (cp_config_check(config, &e) < 0) {
-		fprintf(stderr, "cardea-cp: %s\n", e.message);
-		conf_free(cp_config_keys, cp_config_key_count, config);
-		return EXIT_CONFIG;
-	}
-	if (!test)
-		return -1;
-	conf_print(cp_config_keys, cp_config_key_count, config, stdout);
-	conf_free(cp_config_keys, cp_config_key_count, config);
-	return 0;
+	rc = read_options(argc, argv, command, &s.test);
+	return rc >= 0 ? rc : conf_start(&s, config, command->file);
 }
 
 void cp_options_reload(const char *file)

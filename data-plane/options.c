@@ -5,6 +5,7 @@
 #include <openssl/ssl.h>
 
 #include "common/conf/manual.h"
+#include "common/conf/start.h"
 #include "common/net/tls.h"
 #include "data-plane/config.h"
 
@@ -20,11 +21,7 @@ static void usage(FILE *out)
 	      "signals: TERM, INT, QUIT finish what runs within drain_timeout and stop; HUP reads\n"
 	      "log_level again\n\nkeys:\n",
 	      out);
-	for (size_t i = 0; i < dp_config_key_count; i++)
-		fprintf(out, "  %-22s %s%s%s%s\n", dp_config_keys[i].name, dp_config_keys[i].help,
-			dp_config_keys[i].fallback ? " (" : "",
-			dp_config_keys[i].fallback ? dp_config_keys[i].fallback : "",
-			dp_config_keys[i].fallback ? ")" : "");
+	conf_usage(dp_config_keys, dp_config_key_count, out);
 }
 
 static int read_options(int argc, char **argv, const char **file, bool *test)
@@ -69,28 +66,18 @@ static int check_default_certificate(const struct dp_config *c, struct err *e)
 	return 0;
 }
 
+static int check_config(const void *config, struct err *e)
+{
+	return dp_config_check(config, e) != 0 ? -1 : check_default_certificate(config, e);
+}
+
 int dp_options(int argc, char **argv, struct dp_config *config, const char **file)
 {
-	struct err e = ERR_INIT;
-	bool test = false;
+	struct conf_start s = {"cardea-dp", dp_config_keys, dp_config_key_count, check_config,
+			       false};
 	int rc;
 
 	*file = NULL;
-	rc = read_options(argc, argv, file, &test);
-	if (rc >= 0)
-		return rc;
-	if (conf_load(dp_config_keys, dp_config_key_count, config, *file, &e) != 0) {
-		fprintf(stderr, "cardea-dp: %s\n", e.message);
-		return EXIT_CONFIG;
-	}
-	if (dp_config_check(config, &e) != 0 || check_default_certificate(config, &e) != 0) {
-		fprintf(stderr, "cardea-dp: %s\n", e.message);
-		conf_free(dp_config_keys, dp_config_key_count, config);
-		return EXIT_CONFIG;
-	}
-	if (!test)
-		return -1;
-	conf_print(dp_config_keys, dp_config_key_count, config, stdout);
-	conf_free(dp_config_keys, dp_config_key_count, config);
-	return 0;
+	rc = read_options(argc, argv, file, &s.test);
+	return rc >= 0 ? rc : conf_start(&s, config, *file);
 }

@@ -7,16 +7,13 @@
 #include "common/http/session.h"
 #include "common/net/listener.h"
 
-enum { CLOSE_CHECK_MS = 5, METRICS_MAX = 4 << 20 };
+enum { METRICS_MAX = 4 << 20 };
 
 struct status {
-	struct loop *loop;
 	struct status_conf conf;
 	struct http_server http;
 	struct listener *listeners[LISTEN_ENTRIES_MAX];
 	size_t count;
-	struct link conns;
-	struct timer close_check;
 	void (*closed)(void *arg);
 	void *closed_arg;
 };
@@ -121,11 +118,8 @@ static int on_accept(struct listener *l, struct conn_options *o, void *arg)
 	struct err e = ERR_INIT;
 
 	(void)l;
-	o->group = &s->conns;
 	return http_server_accept(&s->http, o, &e);
 }
-
-static void on_close_check(struct timer *t);
 
 int status_start(struct status **out, struct loop *l, const struct status_conf *c, struct err *e)
 {
@@ -133,10 +127,7 @@ int status_start(struct status **out, struct loop *l, const struct status_conf *
 
 	if (!s)
 		return err_memory(e, "making the status listener");
-	s->loop = l;
 	s->conf = *c;
-	list_init(&s->conns);
-	timer_init(&s->close_check, l, on_close_check);
 	http_server_init(&s->http, &handler, s);
 	s->http.server_header = "cardea/" CARDEA_VERSION;
 	for (; s->count < c->listen.count; s->count++) {
@@ -153,23 +144,15 @@ int status_start(struct status **out, struct loop *l, const struct status_conf *
 	return 0;
 }
 
-static void on_timer_closed(struct timer *t)
+static void on_closed(void *arg)
 {
-	struct status *s = container_of(t, struct status, close_check);
+	struct status *s = arg;
 	void (*closed)(void *arg) = s->closed;
-	void *arg = s->closed_arg;
+	void *closed_arg = s->closed_arg;
 
 	free(s);
 	if (closed)
-		closed(arg);
-}
-
-static void on_close_check(struct timer *t)
-{
-	struct status *s = container_of(t, struct status, close_check);
-
-	if (list_empty(&s->conns) && s->http.session_count == 0)
-		timer_close(t, on_timer_closed);
+		closed(closed_arg);
 }
 
 void status_close(struct status *s, void (*closed)(void *arg), void *arg)
@@ -178,7 +161,6 @@ void status_close(struct status *s, void (*closed)(void *arg), void *arg)
 	s->closed_arg = arg;
 	for (size_t i = 0; i < s->count; i++)
 		listener_close(s->listeners[i], NULL, NULL);
-	http_server_close(&s->http, NULL, NULL);
-	conn_close_group(&s->conns);
-	timer_start(&s->close_check, 0, CLOSE_CHECK_MS);
+	if (!http_server_close(&s->http, on_closed, s))
+		on_closed(s);
 }

@@ -29,7 +29,8 @@ struct status_conf {
 /* Binds and listens; c is copied. Errors name the address. */
 int status_start(struct status **out, struct loop *l, const struct status_conf *c,
 		 struct err *e) must_check;
-/* Closes listeners and connections, frees; closed is called later. */
+/* Closes listeners and connections, frees; closed (may be NULL) is called when the last connection
+ * is gone: at once, or later. */
 void status_close(struct status *s, void (*closed)(void *arg), void *arg);
 
 #endif
