@@ -274,12 +274,95 @@ def acme(b):
         pebble.stop()
 
 
+CLIENTS, PER_CLIENT = 32, 50  # of one round of single writes
+
+# What a POST of a certificate with a name does: its rows, the revision, the audit.
+PGBENCH = """\\set n :base + :client_id * :per_client + :i
+\\set i :i + 1
+BEGIN;
+INSERT INTO certificates (id, cert, key) SELECT id, cert, key FROM staged WHERE n = :n;
+INSERT INTO snis (id, name, certificate) SELECT sni, name, id FROM staged WHERE n = :n;
+SELECT cardea_take_revision_noted(gen_random_uuid(), '{"actor": "anonymous", "actor_kind": "anonymous", "address": "127.0.0.1", "method": "POST", "path": "/certificates", "kind": "certificates", "fields": ["cert", "key", "snis"]}'::jsonb);
+COMMIT;
+"""
+
+
+def stage(b, c):
+    """The rows that pgbench inserts, so that they are read as easily as a body."""
+    sql = (
+        "CREATE TABLE staged_c (id uuid, cert text, key bytea); CREATE TABLE staged_s (id uuid, name text, certificate uuid);\n"
+        f"\\copy staged_c from '{b.certs}/certificates.copy'\n\\copy staged_s from '{b.certs}/snis.copy'\n"
+        "CREATE TABLE staged AS SELECT row_number() OVER () AS n, c.id, c.cert, c.key, s.id AS sni, 'b' || s.name AS name"
+        " FROM staged_c c JOIN staged_s s ON s.certificate = c.id;\n"
+        "CREATE UNIQUE INDEX ON staged (n); ANALYZE staged; DROP TABLE staged_c, staged_s;\n"
+    )
+    subprocess.run(["psql", c.dsn, "-qv", "ON_ERROR_STOP=1"], input=sql, text=True, check=True)
+    (c.folder / "write.sql").write_text(PGBENCH)
+
+
+def pgbench_rate(c, round_):
+    argv = ["pgbench", "-n", "-M", "prepared", "-c", str(CLIENTS), "-j", "1", "-t", str(PER_CLIENT), "-f", c.folder / "write.sql", "-D", "i=1",
+            "-D", f"base={round_ * CLIENTS * PER_CLIENT}", "-D", f"per_client={PER_CLIENT}", c.dsn]
+    out = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+    return float(next(line for line in out.splitlines() if line.startswith("tps =")).split()[2])
+
+
+def admin_rate(b, c, round_):
+    n = CLIENTS * PER_CLIENT
+    argv = [BUILD / "bench/writes", b.certs / "import.ndjson", str(round_ * n), str(n), str(CLIENTS), c.cp.ip, str(c.cp.admin_port)]
+    return n / float(subprocess.run(argv, check=True, capture_output=True, text=True).stdout)
+
+
+def writes(b):
+    """Both on one database, with the control plane following what either writes."""
+    print("single writes", flush=True)
+    c = b.cluster(0)
+    try:
+        stage(b, c)
+        rounds = min(ROUNDS, HOSTS // (CLIENTS * PER_CLIENT) - 1)
+        admin_rate(b, c, rounds)  # plans, caches
+        admin, peer = [], []
+        for i in range(rounds):
+            peer.append(pgbench_rate(c, i))
+            admin.append(admin_rate(b, c, i))
+        row(f"single writes of certificates per second, {CLIENTS} connections", f"{statistics.median(admin):.0f}")
+        row("  pgbench, equivalent transaction", f"{statistics.median(peer):.0f}")
+        row("  admin API / pgbench", f"{statistics.median(a / p for a, p in zip(admin, peer)):.2f}", "0.8 or better")
+    finally:
+        c.stop()
+
+
+def imports(b):
+    print("import", flush=True)
+    c = b.cluster(1, {"admin_import_max": 0}, {"workers": 1})
+    try:
+        start = time.monotonic()
+        out = subprocess.run(["curl", "-sS", "-X", "POST", "-H", "Content-Type: application/x-ndjson", "-T", b.certs / "import.ndjson", f"{c.cp.admin_url}/import"],
+                             check=True, capture_output=True, text=True).stdout
+        stored = time.monotonic()
+        report = json.loads(out)
+        assert report["stored"] == HOSTS and report["refused"] == 0, out
+        wait_until(lambda: all(d.metric("cardea_dp_names") == HOSTS for d in c.data_planes), 300, "every hostname on the data plane")
+        ready = time.monotonic()
+        row(f"import of {HOSTS} certificates with a name each, {report['batches']} revisions", f"{stored - start:.1f} s", "under 60 s")
+        row("  then ready on the data plane", f"{ready - stored:.2f} s", "under 5 s")
+        row("control plane: memory per certificate, after the import", f"{rss_bytes(c.cp.process.popen.pid) / HOSTS:.0f} bytes", "under 3,072")
+        took = []
+        for _ in range(20):
+            start = time.monotonic()
+            assert requests.get(f"{c.cp.admin_url}/certificates?size=1000", timeout=60).status_code == 200
+            took.append(time.monotonic() - start)
+        row("list of 1,000 certificates, per second", f"{1 / statistics.median(took):.1f}")
+    finally:
+        c.stop()
+
+
 def main():
     b = Bench()
     try:
-        if any(wanted(p) for p in ("propagation", "memory", "handshakes")):
+        if any(wanted(p) for p in ("propagation", "memory", "handshakes", "writes", "imports")):
             b.make_hosts(HOSTS)
-        for part in (propagation, memory, handshakes, acme):
+        for part in (propagation, memory, handshakes, writes, imports, acme):
             if wanted(part.__name__):
                 part(b)
     finally:
