@@ -1,5 +1,6 @@
 #include "control-plane/bulk/import.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "common/core/clock.h"
@@ -361,6 +362,8 @@ static void run_sweep(struct work *w)
 		list_remove(it);
 		import_parcel_free(container_of(it, struct parcel, link));
 	}
+	/* What a hundred thousand rows took is not needed again. */
+	malloc_trim(0);
 }
 
 static void on_swept(struct work *w)

@@ -19,11 +19,18 @@ struct api {
 
 /* --- what curl calls --- */
 
+struct receiver {
+	const struct api_request *request;
+	struct api_answer *answer;
+};
+
 static size_t on_bytes(char *bytes, size_t one, size_t n, void *arg)
 {
-	struct api_answer *a = arg;
+	struct receiver *r = arg;
 
-	return buf_add(&a->text, bytes, one * n, NULL) == 0 ? n : 0;
+	if (r->request->on_bytes)
+		r->request->on_bytes((struct str){bytes, one * n}, r->request->arg);
+	return buf_add(&r->answer->text, bytes, one * n, NULL) == 0 ? n : 0;
 }
 
 static size_t on_field(char *bytes, size_t one, size_t n, void *arg)
@@ -117,9 +124,25 @@ void api_answer_deinit(struct api_answer *a)
 
 /* --- one call --- */
 
+/* 0, or CURLcodes. */
+static unsigned set_upload(struct api *a, const struct api_request *q)
+{
+	CURL *c = a->curl;
+	long silence_s = (long)(a->timeout_ms / 1000) + (long)q->wait_s + 1;
+	unsigned rc = 0;
+
+	rc |= curl_easy_setopt(c, CURLOPT_UPLOAD, 1L);
+	rc |= curl_easy_setopt(c, CURLOPT_READDATA, q->from);
+	rc |= curl_easy_setopt(c, CURLOPT_INFILESIZE_LARGE, (curl_off_t)q->from_size);
+	rc |= curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)a->timeout_ms);
+	rc |= curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
+	rc |= curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, silence_s);
+	return rc;
+}
+
 /* curl takes NULL for "not set", so that nothing of the call before stays. */
 static int set_options(struct api *a, const struct api_request *q, struct str body, const char *url,
-		       struct api_answer *out)
+		       struct receiver *receiver)
 {
 	CURL *c = a->curl;
 	unsigned rc = 0; /* of CURLcodes */
@@ -128,13 +151,17 @@ static int set_options(struct api *a, const struct api_request *q, struct str bo
 	rc |= curl_easy_setopt(c, CURLOPT_URL, url);
 	rc |= curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
 	rc |= curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-	rc |= curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)a->timeout_ms + (long)q->wait_s * 1000);
+	if (q->from)
+		rc |= set_upload(a, q);
+	else
+		rc |= curl_easy_setopt(c, CURLOPT_TIMEOUT_MS,
+				       (long)a->timeout_ms + (long)q->wait_s * 1000);
 	rc |= curl_easy_setopt(c, CURLOPT_USERAGENT, "cardea/" CARDEA_VERSION);
 	rc |= curl_easy_setopt(c, CURLOPT_ERRORBUFFER, a->why);
 	rc |= curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_bytes);
-	rc |= curl_easy_setopt(c, CURLOPT_WRITEDATA, out);
+	rc |= curl_easy_setopt(c, CURLOPT_WRITEDATA, receiver);
 	rc |= curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_field);
-	rc |= curl_easy_setopt(c, CURLOPT_HEADERDATA, out);
+	rc |= curl_easy_setopt(c, CURLOPT_HEADERDATA, receiver->answer);
 	if (body.ptr) {
 		rc |= curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.len);
 		rc |= curl_easy_setopt(c, CURLOPT_POSTFIELDS, body.ptr);
@@ -172,7 +199,8 @@ static struct curl_slist *add_field(struct curl_slist *list, bool *ok, const cha
 
 static struct curl_slist *fields_of(const struct api_request *q, bool body, bool *ok)
 {
-	struct curl_slist *list = add_field(NULL, ok, "Accept: application/json");
+	struct curl_slist *list =
+		add_field(NULL, ok, "Accept: %s", q->accept ? q->accept : "application/json");
 
 	if (body)
 		list = add_field(list, ok, "Content-Type: %s",
@@ -210,12 +238,13 @@ static int perform(struct api *a, const struct api_request *q, struct str body, 
 		   struct api_answer *out, struct err *e)
 {
 	bool ok = true;
-	struct curl_slist *fields = fields_of(q, body.ptr != NULL, &ok);
+	struct curl_slist *fields = fields_of(q, body.ptr || q->from, &ok);
+	struct receiver receiver = {q, out};
 	long status = 0;
 	CURLcode code;
 
 	a->why[0] = '\0';
-	if (!ok || set_options(a, q, body, url, out) < 0 ||
+	if (!ok || set_options(a, q, body, url, &receiver) < 0 ||
 	    curl_easy_setopt(a->curl, CURLOPT_HTTPHEADER, fields) != CURLE_OK) {
 		curl_slist_free_all(fields);
 		return err_set(e, ERR_INVALID, "%s: cannot be asked with these options",

@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "common/core/err.h"
 #include "common/core/str.h"
@@ -28,6 +29,13 @@ struct api_request {
 	const char *content_type;
 	uint64_t wait_s; /* Prefer: wait=N when not 0 */
 	bool async;	 /* Prefer: respond-async */
+	/* A body of any size, read as it is sent. With it the time limit is one of silence. */
+	FILE *from;
+	int64_t from_size;  /* -1: unknown */
+	const char *accept; /* NULL: JSON */
+	/* The answer as it comes, besides what api_answer keeps. May be NULL. */
+	void (*on_bytes)(struct str bytes, void *arg);
+	void *arg;
 };
 
 struct api_answer {

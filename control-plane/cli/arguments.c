@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LETTERS_SIZE = 2 * OPTION_COUNT + 2, NAME_COLUMN = 16 };
+enum { LETTERS_SIZE = 2 * OPTION_COUNT + 2, NAME_COLUMN = 17 };
 
 static const unsigned always = CLI_TAKES(OPTION_HELP) | CLI_TAKES(OPTION_VERSION);
 

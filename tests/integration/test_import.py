@@ -11,7 +11,7 @@ import uuid
 import pytest
 import requests
 
-from harness import wait_until
+from harness import BUILD, wait_until
 from pki import der, pair
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -383,3 +383,62 @@ def test_database_restart_during_an_import(small, postgres):
     assert answer[0].json()["stored"] == 1500
     assert len(names_of(small, "restart%")) == 1500
     assert int(sql(small, "SELECT count(DISTINCT certificate) FROM snis WHERE name LIKE 'restart%'")) == 1500
+
+
+# --- cardea config db_import, db_export ---
+
+
+def cardea(cp, *argv, **kw):
+    return subprocess.run([BUILD / "cardea", "config", *map(str, argv), "--server", cp.admin_url], capture_output=True, text=True, timeout=60, **kw)
+
+
+def test_export_and_import_again(cluster, small, tmp_path):
+    """What one control plane exports another one takes whole; and exports the same."""
+    post(cluster.cp, [line("upstreams", name="exported"), line("targets", target="10.0.0.9:80", upstream={"name": "exported"}), certificate("exported.example.com", tags=["x"])])
+    first, second = tmp_path / "first.ndjson", tmp_path / "second.ndjson"
+    assert cardea(cluster.cp, "db_export", first).returncode == 0
+    assert first.stat().st_mode & 0o777 == 0o600
+    for table in ("plugins", "routes", "services", "targets", "upstreams", "consumers", "snis", "certificates"):
+        sql(small, f"DELETE FROM {table}")
+    r = cardea(small.cp, "db_import", first)
+    assert r.returncode == 0, r.stdout + r.stderr
+    assert f"{len(first.read_text().splitlines())} lines" in r.stdout
+    assert cardea(small.cp, "db_export", second).returncode == 0
+
+    def rows(f):
+        return sorted(json.dumps({k: {**v, "updated_at": 0} for k, v in json.loads(text).items()}, sort_keys=True) for text in f.read_text().splitlines())
+
+    assert rows(first) == rows(second)
+    again = cardea(small.cp, "db_import", first)
+    assert again.returncode == 0 and "(0 rows changed)" in again.stdout
+
+
+def test_command_tells_refused_lines(cluster, tmp_path):
+    f = tmp_path / "bad.ndjson"
+    f.write_text(certificate("told.example.com") + "{}\n" + line("snis", name="a.b"))
+    r = cardea(cluster.cp, "db_import", f)
+    assert r.returncode == 1 and "line 2: " in r.stderr and "line 3: snis: " in r.stderr
+    assert "3 lines: 0 stored" in r.stdout
+
+
+def test_a_document(cluster, tmp_path):
+    f = tmp_path / "kong.yaml"
+    f.write_text(
+        "_format_version: '3.0'\nservices:\n- name: doc\n  host: doc.example.com\n  routes:\n  - name: doc-r\n    paths: [/doc]\n"
+        + "certificates:\n- cert: |\n" + "".join(f"    {t}\n" for t in PAIRS[0][1].splitlines())
+        + "  key: |\n" + "".join(f"    {t}\n" for t in PAIRS[0][2].splitlines()) + "  snis:\n  - name: doc.example.com\n"
+    )
+    r = cardea(cluster.cp, "db_import", f, "--wait", "10s")
+    assert r.returncode == 0, r.stdout + r.stderr
+    assert cluster.cp.get("/routes/doc-r").json()["service"]["id"] == cluster.cp.get("/services/doc").json()["id"]
+    assert all(d.peer_certificate("doc.example.com") == der(PAIRS[0][0]) for d in cluster.data_planes)
+    assert "(0 rows changed)" in cardea(cluster.cp, "db_import", f).stdout
+    f.write_text("_format_version: '3.0'\nservices:\n- name: doc\n  port: 99999\n")
+    r = cardea(cluster.cp, "db_import", f)
+    assert r.returncode == 1 and "port" in r.stderr
+
+
+@pytest.mark.parametrize("argv,code", [(["db_import"], 2), (["db_import", "/nonexistent/file"], 2), (["db_export", "/nonexistent/file"], 2), (["db_import", "/nonexistent/kong.yml"], 2)])
+def test_wrong_usage(cluster, argv, code):
+    r = cardea(cluster.cp, *argv)
+    assert r.returncode == code and r.stderr
