@@ -120,8 +120,11 @@ static int read_bodies(struct bench *b, const char *path, size_t first, size_t n
 	FILE *f = fopen(path, "r");
 
 	b->bodies = calloc(n, sizeof(*b->bodies));
-	if (!f || !b->bodies)
+	if (!f || !b->bodies) {
+		if (f)
+			fclose(f);
 		return -1;
+	}
 	for (size_t i = 0; b->count < n && fgets(line, sizeof(line), f); i++) {
 		struct str text = str_from(line);
 
@@ -153,14 +156,16 @@ int main(int argc, char **argv)
 	b.to.sin_port = htons((uint16_t)port);
 	if (read_bodies(&b, argv[1], first, n) < 0) {
 		fprintf(stderr, "%s: not enough lines\n", argv[1]);
+		free((void *)b.bodies);
 		return 1;
 	}
 	start = clock_mono_ns();
 	for (size_t i = 0; i < connections; i++)
 		if (pthread_create(&threads[i], NULL, run, &b) != 0)
-			return 1;
+			exit(1);
 	for (size_t i = 0; i < connections; i++)
 		pthread_join(threads[i], NULL);
 	printf("%.3f\n", (double)(clock_mono_ns() - start) / 1e9);
+	free((void *)b.bodies);
 	return 0;
 }
