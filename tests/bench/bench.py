@@ -1,4 +1,5 @@
-"""Measures the spine and prints one table: propagation, memory and start of a data plane, handshakes against nginx, issuance.
+"""Measures the spine and prints one table: propagation, memory and start of a data plane, handshakes against nginx, single writes against
+pgbench, an import, issuance.
 
 Servers run on core 0 and load on core 1; handshakes are counted per second of the server's CPU time, so that the load generator is never the
 limit. Peers run in the same rounds, in turn; ratios are medians over the rounds.
