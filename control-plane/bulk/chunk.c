@@ -72,8 +72,12 @@ static void check_entity(struct batch_row *r, const json_t *input, int64_t now_m
 	r->has_id = json_is_string(json_object_get(input, "id"));
 	r->has_names = json_is_array(json_object_get(input, "snis"));
 	r->row = entity_create(r->entity, input, now_ms, &v);
-	if (!r->row)
+	entity_refuse_transient(r->entity, r->row, &v);
+	if (violations_any(&v)) {
+		json_decref(r->row);
+		r->row = NULL;
 		r->refusal = refusal_of(&v);
+	}
 	violations_deinit(&v);
 }
 

@@ -119,6 +119,7 @@ static int check_item(struct declarative *d, struct declarative_item *item)
 	if (copy) {
 		item->row = entity_create(item->entity, copy, d->options.now_ms, &v);
 		check_metas(item, &v);
+		entity_refuse_transient(item->entity, item->row, &v);
 		rc = v.no_memory ? -1 : keep_violations(item, &v);
 	}
 	if (item->violations) {

@@ -1,6 +1,8 @@
 /* The registry, and whole entities: create, merge, show. */
 #include "control-plane/model/entity.h"
 
+#include <stdio.h>
+
 #include "common/core/codec.h"
 #include "control-plane/model/validate.h"
 
@@ -267,6 +269,34 @@ json_t *entity_merge(const struct entity *t, const json_t *old, const json_t *pa
 	}
 	json_decref(merged);
 	return out;
+}
+
+static void refuse_members(const struct field *record, const json_t *value, struct violations *v)
+{
+	for (size_t i = 0; i < record->field_count; i++) {
+		const struct field *f = &record->fields[i];
+		const json_t *held = json_object_get(value, f->name);
+		char path[128];
+
+		if (!(f->flags & FIELD_TRANSIENT) || !held || json_is_null(held))
+			continue;
+		snprintf(path, sizeof(path), "%s.%s", record->name, f->name);
+		violations_add(v, path, "belongs into 'certificates', under the plugin's id");
+	}
+}
+
+void entity_refuse_transient(const struct entity *t, const json_t *row, struct violations *v)
+{
+	const struct field *f;
+
+	for (size_t i = 0; (f = entity_field_at(t, i)); i++) {
+		const json_t *value = json_object_get(row, f->name);
+
+		if (f->variant)
+			f = f->variant(row);
+		if (f && f->type == FIELD_RECORD)
+			refuse_members(f, value, v);
+	}
 }
 
 /* A record without its secrets: a new reference. */

@@ -76,6 +76,9 @@ json_t *entity_create(const struct entity *t, const json_t *input, int64_t now_m
  * As entity_create. */
 json_t *entity_merge(const struct entity *t, const json_t *old, const json_t *patch, int64_t now_ms,
 		     struct violations *v);
+/* A violation for each value inside a record of row that is taken and not stored (the ssl plugin's
+ * pair): for ways in that write rows as they are and nothing else, where it would be lost. */
+void entity_refuse_transient(const struct entity *t, const json_t *row, struct violations *v);
 /* What an answer shows: every field, null where absent; secret fields, also inside records, null
  * unless show_secrets. New reference. */
 json_t *entity_show(const struct entity *t, const json_t *stored, bool show_secrets);

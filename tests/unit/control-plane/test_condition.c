@@ -82,7 +82,7 @@ static const struct {
 	{&entity_targets, "{'target':'a.com:1','created_at':7.25," U "}", NULL,
 	 "{'created_at':7.25}"},
 	{&entity_targets, "{'target':'a.com','created_at':'x'," U "}",
-	 "schema violation (created_at: expected an integer)", NULL},
+	 "schema violation (created_at: expected a number)", NULL},
 	{&entity_targets, "{'target':7," U "}", "schema violation (target: expected a string)",
 	 NULL},
 	{&entity_plugins, "{'name':'request-termination','config':{'status_code':200}}", NULL,

@@ -254,6 +254,45 @@ static void test_show_of_a_record(void **state)
 	json_decref(other);
 }
 
+static void test_refuse_transient(void **state)
+{
+	static const struct {
+		const struct entity *entity;
+		const char *row, *message; /* NULL: nothing would be lost */
+	} rows[] = {
+		{&entity_plugins, "{\"name\":\"ssl\",\"config\":{\"cert\":\"C\",\"key\":\"K\"}}",
+		 "2 schema violations (config.cert: belongs into 'certificates', under the "
+		 "plugin's id; config.key: belongs into 'certificates', under the plugin's id)"},
+		{&entity_plugins, "{\"name\":\"ssl\",\"config\":{\"cert\":null,\"key\":null}}",
+		 NULL},
+		{&entity_plugins, "{\"name\":\"ssl\",\"config\":{\"only_https\":true}}", NULL},
+		{&entity_plugins, "{\"name\":\"request-termination\",\"config\":{\"cert\":1}}",
+		 NULL},
+		{&entity_plugins, "{\"name\":\"none\",\"config\":{\"cert\":1}}", NULL},
+		{&entity_plugins, "null", NULL},
+		{&entity_certificates, "{\"snis\":[\"a.com\"],\"key\":\"K\"}", NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < array_len(rows); i++) {
+		json_t *row = json_loads(rows[i].row, JSON_DECODE_ANY, NULL);
+		struct violations v;
+
+		violations_init(&v);
+		entity_refuse_transient(rows[i].entity, row, &v);
+		assert_int_equal(violations_any(&v), rows[i].message != NULL);
+		if (rows[i].message) {
+			json_t *body = violations_body(&v);
+
+			assert_string_equal(json_string_value(json_object_get(body, "message")),
+					    rows[i].message);
+			json_decref(body);
+		}
+		violations_deinit(&v);
+		json_decref(row);
+	}
+}
+
 static void test_coercion(void **state)
 {
 	static const struct {
@@ -298,6 +337,7 @@ int main(void)
 		cmocka_unit_test(test_merge),
 		cmocka_unit_test(test_show),
 		cmocka_unit_test(test_show_of_a_record),
+		cmocka_unit_test(test_refuse_transient),
 		cmocka_unit_test(test_coercion),
 	};
 
