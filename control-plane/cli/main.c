@@ -33,6 +33,14 @@ static int fail(const struct cli *c, const struct err *e)
 	return exit_code(e);
 }
 
+/* A reader that has seen enough (`cardea get services | head -1`) is no news. */
+static int unwritten(struct err *e)
+{
+	if (errno == EPIPE)
+		return err_set(e, ERR_INTERNAL, "%s", "");
+	return err_errno(e, ERR_INTERNAL, errno, "writing the answer");
+}
+
 int main(int argc, char **argv)
 {
 	struct cli c = {.token = {.secret = true}};
@@ -53,8 +61,8 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	rc = c.command->run(&c, count, words, &e);
-	if (fflush(stdout) != 0 && rc == 0)
-		rc = err_errno(&e, ERR_INTERNAL, errno, "writing the answer");
+	if ((fflush(stdout) != 0 || ferror(stdout)) && rc == 0)
+		rc = unwritten(&e);
 	api_free(c.api);
 	buf_deinit(&c.token);
 	return rc < 0 ? fail(&c, &e) : 0;

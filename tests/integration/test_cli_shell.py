@@ -117,6 +117,16 @@ def test_other_shells_are_refused(shell):
     assert r.returncode == 2 and "there are: bash, zsh" in r.stderr
 
 
+@pytest.mark.parametrize("out,says", [("/dev/full", "cardea completion: writing the answer: No space left on device\n"), (None, "")])
+def test_output_that_cannot_be_written(out, says):
+    """A full disk is told; a pipe that nobody reads any more is not. Both are failures."""
+    read, write = os.pipe()
+    os.close(read)
+    with open(out, "wb") if out else os.fdopen(write, "wb") as f:
+        r = subprocess.run([BUILD / "cardea", "completion", "bash"], stdout=f, stderr=subprocess.PIPE, text=True, timeout=30)
+    assert (r.returncode, r.stderr) == (1, says)
+
+
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     folder = tmp_path_factory.mktemp("man")
