@@ -376,6 +376,8 @@ static void part_closed(void *arg)
 	if (--a->closing_left > 0)
 		return;
 	access_deinit(&a->ctx.access);
+	json_decref(a->ctx.endpoints);
+	json_decref(a->ctx.openapi);
 	import_gate_unref(a->ctx.imports);
 	if (a->closed)
 		a->closed(a->closed_arg);

@@ -51,6 +51,7 @@ struct admin_context {
 	unsigned waiting; /* requests that wait for an ACME order */
 	struct import_gate *imports;
 	bool draining;
+	json_t *endpoints, *openapi; /* made when first asked for; NULL before */
 };
 
 /* Listens. Errors name the address. */

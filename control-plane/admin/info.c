@@ -117,7 +117,7 @@ static json_t *sorted_paths(const struct path_list *l)
 	return data;
 }
 
-void info_endpoints(struct admin_request *r)
+static json_t *make_endpoints(void)
 {
 	struct path_list l = {.texts = NULL};
 	json_t *data = NULL;
@@ -128,8 +128,15 @@ void info_endpoints(struct admin_request *r)
 	if (l.texts && paths_each(add_path, &l) == 0)
 		data = sorted_paths(&l);
 	free(l.texts);
-	if (data)
-		admin_reply(r, 200, json_pack("{s:o}", "data", data));
+	return data ? json_pack("{s:o}", "data", data) : NULL;
+}
+
+void info_endpoints(struct admin_request *r)
+{
+	if (!r->ctx->endpoints)
+		r->ctx->endpoints = make_endpoints();
+	if (r->ctx->endpoints)
+		admin_reply(r, 200, json_incref(r->ctx->endpoints));
 	else
 		fault_internal(r);
 }

@@ -416,10 +416,10 @@ json_t *openapi_make(bool auth_required)
 
 void openapi_get(struct admin_request *r)
 {
-	json_t *document = openapi_make(r->ctx->conf.auth_required);
-
-	if (document)
-		admin_reply(r, 200, document);
+	if (!r->ctx->openapi)
+		r->ctx->openapi = openapi_make(r->ctx->conf.auth_required);
+	if (r->ctx->openapi)
+		admin_reply(r, 200, json_incref(r->ctx->openapi));
 	else
 		fault_internal(r);
 }
