@@ -2,7 +2,8 @@
 
 #include <stddef.h>
 
-static const char *const databases[] = {"postgres", NULL};
+static const char *const databases[] = {
+	[CP_DATABASE_POSTGRES] = "postgres", [CP_DATABASE_OFF] = "off", NULL};
 static const char *const log_levels[] = {"debug", "info", "notice", "warn", "error", "crit", NULL};
 static const char *const log_formats[] = {"logfmt", "json", NULL};
 static const char *const key_types[] = {"ecdsa-p256", "ecdsa-p384", "rsa-2048",
@@ -160,7 +161,16 @@ const struct conf_key cp_config_keys[] = {
 	 .offset = AT(database),
 	 .fallback = "postgres",
 	 .choices = databases,
-	 .help = "where configuration is kept"},
+	 .help = "where configuration is kept; off: in memory, out of a document"},
+	{.name = "declarative_config",
+	 .type = CONF_PATH,
+	 .offset = AT(declarative_config),
+	 .help = "document (YAML or JSON) with all entities, for database = off; read again by "
+		 "HUP"},
+	{.name = "declarative_config_string",
+	 .type = CONF_SECRET,
+	 .offset = AT(declarative_config_string),
+	 .help = "the same as text; wins over declarative_config"},
 	{.name = "pg_dsn",
 	 .type = CONF_SECRET,
 	 .offset = AT(pg_dsn),

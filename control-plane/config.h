@@ -9,6 +9,7 @@
 /* Values of admin_auth and admin_client_verify. */
 enum { ADMIN_AUTH_OFF, ADMIN_AUTH_REQUIRED };
 enum { ADMIN_CLIENT_OPTIONAL, ADMIN_CLIENT_REQUIRED };
+enum { CP_DATABASE_POSTGRES, CP_DATABASE_OFF };
 
 struct cp_config {
 	struct listen_list admin_listen;
@@ -21,6 +22,7 @@ struct cp_config {
 	int64_t pg_port, pg_pool_size;
 	uint64_t pg_timeout;
 	int database;
+	char *declarative_config, *declarative_config_string;
 	char *keyring_file;
 	int log_level, log_format;
 	uint64_t admin_body_max, admin_import_max;

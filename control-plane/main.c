@@ -19,6 +19,7 @@
 #include "control-plane/acme/acme.h"
 #include "control-plane/admin/admin.h"
 #include "control-plane/config.h"
+#include "control-plane/declared.h"
 #include "control-plane/first_token.h"
 #include "control-plane/fleet/fleet.h"
 #include "control-plane/options.h"
@@ -111,6 +112,8 @@ static void on_signal(int signum, void *arg)
 		cp_options_reload(cp->command.file);
 	if (signum == SIGHUP && cp->admin)
 		admin_reload(cp->admin);
+	if (signum == SIGHUP && cp->admin && store_read_only(cp->store))
+		declared_load(cp->store, &cp->config, NULL, NULL);
 	if (signum == SIGHUP || signum == SIGUSR1)
 		return;
 	log_notice("stopping", log_i64("signal", signum));
@@ -201,22 +204,10 @@ static void on_token(const struct err *e, void *arg)
 	stop(cp, e ? 1 : 0);
 }
 
-static void on_store_ready(const struct err *why, void *arg)
+static void start_rest(struct control_plane *cp)
 {
-	struct control_plane *cp = arg;
 	struct err e = ERR_INIT;
 
-	if (cp->stopping)
-		return;
-	if (why && why->kind != ERR_NONE) {
-		log_crit("database cannot be used", log_err(why));
-		stop(cp, 1);
-		return;
-	}
-	if (cp->command.token_name) {
-		first_token(cp->store, cp->command.token_name, stdout, on_token, cp);
-		return;
-	}
 	if (start_fleet(cp, &e) < 0 || start_acme(cp, &e) < 0 || start_admin(cp, &e) < 0) {
 		log_crit("start failed", log_err(&e));
 		stop(cp, EXIT_CONFIG);
@@ -226,24 +217,57 @@ static void on_store_ready(const struct err *why, void *arg)
 		   log_str("version", CARDEA_VERSION));
 }
 
+static void on_declared(bool loaded, void *arg)
+{
+	struct control_plane *cp = arg;
+
+	if (cp->stopping)
+		return;
+	if (loaded)
+		start_rest(cp);
+	else
+		stop(cp, EXIT_CONFIG);
+}
+
+static void on_store_ready(const struct err *why, void *arg)
+{
+	struct control_plane *cp = arg;
+
+	if (cp->stopping)
+		return;
+	if (why && why->kind != ERR_NONE) {
+		log_crit("database cannot be used", log_err(why));
+		stop(cp, 1);
+	} else if (cp->command.token_name) {
+		first_token(cp->store, cp->command.token_name, stdout, on_token, cp);
+	} else if (store_read_only(cp->store)) {
+		declared_load(cp->store, &cp->config, on_declared, cp);
+	} else {
+		start_rest(cp);
+	}
+}
+
 static int open_store(struct control_plane *cp, struct err *e)
 {
 	const struct cp_config *c = &cp->config;
 	struct store_conf conf = {
 		.pool_size = (unsigned)c->pg_pool_size,
 		.query_timeout_ms = c->pg_timeout,
-		.keyring = cp->keyring,
 	};
 
-	if (cp_conninfo(c, &cp->conninfo, e) < 0)
+	if (c->database == CP_DATABASE_OFF)
+		return store_open_memory(&cp->store, &cp->loop, on_store_ready, cp, e);
+	if (keyring_load(&cp->keyring, c->keyring_file, e) < 0 ||
+	    cp_conninfo(c, &cp->conninfo, e) < 0)
 		return -1;
+	conf.keyring = cp->keyring;
 	conf.conninfo = cp->conninfo.data;
 	return store_open(&cp->store, &cp->loop, &conf, on_store_ready, cp, e);
 }
 
 static int start(struct control_plane *cp, struct err *e)
 {
-	if (uuid_make(cp->id, e) < 0 || keyring_load(&cp->keyring, cp->config.keyring_file, e) < 0)
+	if (uuid_make(cp->id, e) < 0)
 		return -1;
 	cp->metrics = metrics_create();
 	if (!cp->metrics)

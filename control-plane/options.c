@@ -89,10 +89,25 @@ static int check_admin_clients(const struct cp_config *c, struct err *e)
 	return 0;
 }
 
+/* What goes with the kind of store. */
+static int check_database(const struct cp_config *c, struct err *e)
+{
+	bool off = c->database == CP_DATABASE_OFF;
+
+	if (!off && (c->declarative_config || c->declarative_config_string))
+		return err_set(e, ERR_INVALID,
+			       "declarative_config and declarative_config_string need database = "
+			       "off; a database takes documents by `cardea config db_import`");
+	if (off && c->acme_directory)
+		return err_set(e, ERR_INVALID,
+			       "acme_directory needs database = postgres: without a database "
+			       "there is nowhere to keep accounts and orders yet");
+	return off ? 0 : need(c->keyring_file, "keyring_file", e);
+}
+
 int cp_config_check(const struct cp_config *c, struct err *e)
 {
-	if (need(c->keyring_file, "keyring_file", e) < 0 ||
-	    need(c->cluster_cert, "cluster_cert", e) < 0 ||
+	if (check_database(c, e) < 0 || need(c->cluster_cert, "cluster_cert", e) < 0 ||
 	    need(c->cluster_cert_key, "cluster_cert_key", e) < 0 ||
 	    need(c->cluster_ca_cert, "cluster_ca_cert", e) < 0)
 		return -1;

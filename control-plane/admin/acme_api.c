@@ -31,7 +31,11 @@ static const char *text_of(const json_t *order, const char *name)
 
 static bool have_acme(struct admin_request *r)
 {
-	if (!r->ctx->acme)
+	if (store_read_only(r->ctx->store))
+		admin_reply_message(r, 405,
+				    "certificates cannot be issued when not using a database: "
+				    "there is nowhere to keep accounts and orders yet");
+	else if (!r->ctx->acme)
 		admin_reply_message(r, 404, "no ACME authority is configured (acme_directory)");
 	return r->ctx->acme != NULL;
 }

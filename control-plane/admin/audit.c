@@ -42,6 +42,8 @@ struct txn *audit_begin(struct admin_request *r)
 
 	if (t)
 		audit_about(r, t, NULL, NULL, NULL);
+	else if (store_read_only(r->ctx->store))
+		fault_read_only(r, r->entity);
 	else
 		fault_internal(r);
 	return t;

@@ -46,7 +46,7 @@ void audit_keeper_init(struct audit_keeper *k, struct loop *l, struct store *s,
 {
 	*k = (struct audit_keeper){.store = s, .conf = *c, .open = 1};
 	timer_init(&k->timer, l, on_timer);
-	if (c->ttl_ms)
+	if (c->ttl_ms && !store_read_only(s))
 		timer_start(&k->timer, FIRST_MS, 0);
 }
 

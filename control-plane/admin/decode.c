@@ -8,6 +8,18 @@ static const struct str type_json = {"application/json", 16};
 static const struct str type_multipart = {"multipart/form-data", 19};
 static const struct str type_form = {"application/x-www-form-urlencoded", 33};
 
+/* Documents as they are, for /config alone. */
+static bool is_yaml(const struct http_request *q, struct str type)
+{
+	struct str path = q->path;
+
+	if (!str_starts(type, STR("application/yaml")) && !str_starts(type, STR("text/yaml")))
+		return false;
+	if (str_starts(path, STR("/default/")))
+		path = str_sub(path, strlen("/default"), path.len);
+	return str_eq(path, STR("/config")) || str_eq(path, STR("/config/"));
+}
+
 enum decode_verdict decode_type(const struct http_request *q)
 {
 	struct str type = http_fields_get(&q->fields, STR("content-type"));
@@ -17,7 +29,7 @@ enum decode_verdict decode_type(const struct http_request *q)
 	if (!type.ptr)
 		return q->has_body && q->content_length != 0 ? DECODE_UNSUPPORTED : DECODE_OK;
 	if (str_starts(type, type_json) || str_starts(type, type_multipart) ||
-	    str_starts(type, type_form))
+	    str_starts(type, type_form) || is_yaml(q, type))
 		return DECODE_OK;
 	return DECODE_UNSUPPORTED;
 }
@@ -58,7 +70,7 @@ int decode_body(struct admin_request *r, struct err *e)
 
 	if (type.ptr && str_starts(type, type_json))
 		rc = body_json(&r->input, buf_str(&r->body), e);
-	else if (type.ptr)
+	else if (type.ptr && !is_yaml(exchange_request(r->x), type))
 		rc = decode_form(r, type, e);
 	else
 		r->input = json_object();

@@ -124,6 +124,38 @@ static void reply_unavailable(struct admin_request *r, const struct store_result
 			 STR("{\"message\":\"the database is not available, try again\"}"), &extra);
 }
 
+/* What Kong calls it, by method and whether the path had a name (kong-admin-api.md 1.10). */
+static const struct {
+	const char *method, *operation;
+} operations[] = {
+	{"POST", "create"},
+	{"PUT", "create or update"},
+	{"PATCH", "update"},
+	{"DELETE", "remove"},
+};
+
+void fault_read_only(struct admin_request *r, const struct entity *t)
+{
+	struct str method = exchange_request(r->x)->method;
+	const char *operation = NULL;
+	bool by_name = t && r->key.ptr && !uuid_is(r->key) && t->endpoint_key;
+
+	for (size_t i = 0; i < array_len(operations); i++)
+		if (str_eq(method, str_from(operations[i].method)))
+			operation = operations[i].operation;
+	/* Tokens, audit rows: what there is in a database only. */
+	if (!operation || !r->entity || !t) {
+		admin_reply_message(r, 405, "not available when not using a database");
+		return;
+	}
+	/* Targets are never put. */
+	if (t->below_parent && str_eq(method, STR("PUT")))
+		operation = "update";
+	fault_code(r, 405, 12, "operation unsupported", NULL,
+		   "cannot %s '%s' entities%s%s%s when not using a database", operation, t->name,
+		   by_name ? " by '" : "", by_name ? t->endpoint_key : "", by_name ? "'" : "");
+}
+
 void fault_reply(struct admin_request *r, const struct entity *t, const struct store_result *res)
 {
 	switch (res->fault) {
@@ -149,6 +181,9 @@ void fault_reply(struct admin_request *r, const struct entity *t, const struct s
 		break;
 	case STORE_VERSION:
 		admin_reply_message(r, 409, "the entity was changed by somebody else, try again");
+		break;
+	case STORE_READ_ONLY:
+		fault_read_only(r, t);
 		break;
 	case STORE_LEASE:
 	case STORE_UNAVAILABLE:

@@ -22,6 +22,10 @@ void log_level_put_all(struct admin_request *r);
 /* openapi.c */
 void openapi_get(struct admin_request *r);
 
+/* config_api.c (3.4) */
+void config_get(struct admin_request *r);
+void config_post(struct admin_request *r);
+
 /* tags.c (1.8) */
 void tags_all(struct admin_request *r);
 void tags_one(struct admin_request *r);

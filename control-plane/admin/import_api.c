@@ -295,6 +295,10 @@ static bool admit(struct admin_request *r, uint64_t *batch)
 	struct http_fields extra = {0};
 
 	*batch = IMPORT_BATCH_DEFAULT;
+	if (store_read_only(r->ctx->store)) {
+		admin_reply_message(r, 405, "not available when not using a database");
+		return false;
+	}
 	if (!str_starts(type, type_lines)) {
 		admin_reply_message(r, 415, "expected the content type application/x-ndjson");
 		return false;

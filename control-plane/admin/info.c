@@ -6,6 +6,7 @@
 #include "control-plane/admin/fault.h"
 #include "control-plane/admin/handlers.h"
 #include "control-plane/admin/paths.h"
+#include "control-plane/store/load.h"
 
 /* How sizes are to be shown. None is shown yet, but a mistake is one. Answers unless it returns
  * true. */
@@ -27,21 +28,37 @@ static bool check_units(struct admin_request *r)
 void info_status(struct admin_request *r)
 {
 	const struct admin_context *ctx = r->ctx;
+	const char *hash = store_configuration_hash(ctx->store);
+	json_t *body;
 
 	if (!check_units(r))
 		return;
-	admin_reply(r, 200,
-		    json_pack("{s:{s:b}, s:{s:I}, s:{s:I}, s:{s:[], s:{}}}", "database",
-			      "reachable", store_reachable(ctx->store), "server", "total_requests",
-			      (json_int_t)ctx->requests_total, "fleet", "revision",
-			      (json_int_t)fleet_revision(ctx->fleet), "memory", "workers_lua_vms",
-			      "lua_shared_dicts"));
+	body = json_pack("{s:{s:I}, s:{s:I}, s:{s:[], s:{}}}", "server", "total_requests",
+			 (json_int_t)ctx->requests_total, "fleet", "revision",
+			 (json_int_t)fleet_revision(ctx->fleet), "memory", "workers_lua_vms",
+			 "lua_shared_dicts");
+	if (hash)
+		json_object_set_new(body, "configuration_hash", json_string(hash));
+	else
+		json_object_set_new(body, "database",
+				    json_pack("{s:b}", "reachable", store_reachable(ctx->store)));
+	admin_reply(r, 200, body);
+}
+
+static bool is_unconfigured(const struct admin_request *r)
+{
+	const char *hash = store_configuration_hash(r->ctx->store);
+
+	return hash && hash[strspn(hash, "0")] == '\0';
 }
 
 void info_ready(struct admin_request *r)
 {
 	if (r->ctx->draining)
 		admin_reply_message(r, 503, "draining");
+	else if (is_unconfigured(r))
+		admin_reply_message(r, 503,
+				    "no configuration available (empty configuration present)");
 	else if (!store_reachable(r->ctx->store))
 		admin_reply_message(r, 503, "failed to connect to database");
 	else if (!fleet_ready(r->ctx->fleet))

@@ -10,6 +10,7 @@ const struct route admin_routes[] = {
 	{.pattern = "/status/ready", .get = info_ready, .post = info_drain},
 	{.pattern = "/metrics", .get = info_metrics},
 	{.pattern = "/openapi.json", .get = openapi_get},
+	{.pattern = "/config", .get = config_get, .post = config_post},
 	{.pattern = "/endpoints", .get = info_endpoints},
 	{.pattern = "/tags", .get = tags_all},
 	{.pattern = "/tags/:tag", .get = tags_one},

@@ -1,6 +1,5 @@
-/* /tags: every tag of every entity, in pages (kong-admin-api.md 1.8). One statement over all tables
- * that have tags. */
-#include <stdlib.h>
+/* /tags: every tag of every entity, in pages (kong-admin-api.md 1.8). */
+#include <string.h>
 
 #include "control-plane/admin/fault.h"
 #include "control-plane/admin/handlers.h"
@@ -38,54 +37,20 @@ static void on_tags(const struct store_result *res, void *arg)
 	admin_reply(r, 200, page);
 }
 
-/* The tables one after the other, then what comes after the page before. */
-static int make_sql(struct buf *sql, bool one_tag, bool after, unsigned size)
-{
-	const char *glue = "";
-	const struct entity *t;
-	int rc = buf_add_str(
-		sql, STR("SELECT tag, entity_name, entity_id::text AS entity_id FROM ("), NULL);
-
-	for (size_t i = 0; (t = entity_at(i)) && rc == 0; i++) {
-		if (t->internal || !t->has_tags)
-			continue;
-		rc = buf_addf(sql, NULL,
-			      "%sSELECT unnest(tags) COLLATE \"C\" AS tag, '%s' COLLATE \"C\" AS "
-			      "entity_name, id AS entity_id FROM %s%s",
-			      glue, t->name, t->name,
-			      one_tag ? " WHERE tags @> ARRAY[$1::text]" : "");
-		glue = " UNION ALL ";
-	}
-	if (rc == 0)
-		rc = buf_addf(sql, NULL, ") x WHERE ($1::text IS NULL OR tag = $1::text)");
-	if (rc == 0 && after)
-		rc = buf_addf(sql, NULL,
-			      " AND (tag, entity_name, entity_id) > ($2::text, $3::text, "
-			      "$4::uuid)");
-	if (rc == 0)
-		rc = buf_addf(sql, NULL, " ORDER BY tag, entity_name, entity_id LIMIT %u",
-			      size + 1);
-	return rc;
-}
-
 static void list(struct admin_request *r, const char *tag)
 {
-	struct buf sql = BUF_INIT;
 	json_t *after = NULL;
-	const char *params[KEY_SIZE + 1] = {tag};
+	struct store_tag_page p = {.tag = tag};
 
 	if (!page_size(r, &r->page_size) || !page_offset(r, KEY_SIZE, &after))
 		return;
-	for (size_t i = 0; after && i < KEY_SIZE; i++)
-		params[i + 1] = json_string_value(json_array_get(after, i));
-	if (make_sql(&sql, tag != NULL, after != NULL, r->page_size) < 0) {
-		fault_internal(r);
-	} else {
-		admin_suspend(r);
-		store_query(r->ctx->store, sql.data, params, after ? KEY_SIZE + 1 : 1, on_tags, r);
-	}
+	p.size = r->page_size;
+	p.after_tag = json_string_value(json_array_get(after, 0));
+	p.after_entity = json_string_value(json_array_get(after, 1));
+	p.after_id = json_string_value(json_array_get(after, 2));
+	admin_suspend(r);
+	store_tags(r->ctx->store, &p, on_tags, r);
 	json_decref(after);
-	buf_deinit(&sql);
 }
 
 void tags_all(struct admin_request *r)

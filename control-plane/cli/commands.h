@@ -118,6 +118,8 @@ int command_token_revoke(struct cli *c, int argc, char **argv, struct err *e) mu
 /* FILE, [FILE] (config_db.c): everything into and out of a control plane. */
 int command_db_import(struct cli *c, int argc, char **argv, struct err *e) must_check;
 int command_db_export(struct cli *c, int argc, char **argv, struct err *e) must_check;
+/* FILE (config_parse.c): "parse successful", or on stderr what is wrong, and a refusal. */
+int command_config_parse(struct cli *c, int argc, char **argv, struct err *e) must_check;
 /* bash|zsh (completion.c): the script for the shell, out of these tables. */
 int command_completion(struct cli *c, int argc, char **argv, struct err *e) must_check;
 /* COMMANDS|OPTIONS (manual.c): a part of the manual page, as mdoc. */

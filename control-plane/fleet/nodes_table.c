@@ -7,68 +7,10 @@
  */
 #include "control-plane/fleet/nodes_table.h"
 
-#include <inttypes.h>
-
 #include "common/core/clock.h"
 #include "common/core/log.h"
 
 enum { RETRY_MS = 1000, ITEMS_PER_NOTIFY = 32, PURGE_BEATS = 720 };
-
-static const char sql_write[] =
-	"WITH up AS ("
-	" INSERT INTO nodes AS n (id, hostname, ip, version, labels, cert_not_after, epoch,"
-	"  revision, nack, connected, control_plane, last_seen)"
-	" SELECT r.id, r.hostname, r.ip, r.version, coalesce(r.labels, '{}'),"
-	"  to_timestamp(r.cert_not_after), r.epoch, r.revision, r.nack, r.connected, $2::uuid, "
-	"now()"
-	" FROM jsonb_to_recordset($1::jsonb) AS r(id uuid, hostname text, ip text, version text,"
-	"  labels jsonb, cert_not_after double precision, epoch text, revision bigint, nack jsonb,"
-	"  connected boolean)"
-	" ON CONFLICT (id) DO UPDATE SET hostname = excluded.hostname, ip = excluded.ip,"
-	"  version = excluded.version, labels = excluded.labels,"
-	"  cert_not_after = excluded.cert_not_after, epoch = excluded.epoch,"
-	"  revision = excluded.revision, nack = excluded.nack, connected = excluded.connected,"
-	"  control_plane = excluded.control_plane, last_seen = excluded.last_seen"
-	/* A node that went to another control plane is that one's to write. */
-	" WHERE excluded.connected OR n.control_plane = excluded.control_plane"
-	" RETURNING 1)"
-	" SELECT set_config('synchronous_commit', 'off', true) AS sync,"
-	"  (SELECT count(*) FROM up) AS rows,"
-	"  (SELECT count(pg_notify('cardea_nodes', p))"
-	"   FROM jsonb_array_elements_text($3::jsonb) AS p) AS notified";
-
-static const char sql_heartbeat[] = "WITH up AS (UPDATE nodes SET last_seen = now() WHERE "
-				    "connected AND control_plane = $1::uuid"
-				    " RETURNING 1)"
-				    " SELECT set_config('synchronous_commit', 'off', true) AS sync,"
-				    "  (SELECT count(*) FROM up) AS rows";
-
-static const char sql_read[] =
-	"SELECT id, hostname, epoch, revision, connected, control_plane,"
-	" (extract(epoch FROM now() - last_seen) * 1000)::bigint AS age"
-	" FROM nodes WHERE control_plane IS DISTINCT FROM $1::uuid"
-	" AND last_seen > now() - make_interval(secs => $2::double precision)";
-
-/* Kong forgets data planes after 14 days (cluster_data_plane_purge_delay). */
-static const char sql_purge[] = "DELETE FROM nodes WHERE last_seen < now() - interval '14 days'";
-
-static const char sql_list[] =
-	"SELECT id, extract(epoch FROM last_seen)::bigint AS last_seen,"
-	" extract(epoch FROM last_seen)::bigint AS updated_at, ip, hostname, version,"
-	" md5(epoch || ':' || revision) AS config_hash,"
-	" CASE WHEN live THEN 'normal' ELSE 'unknown' END AS sync_status,"
-	" CASE WHEN labels <> '{}' THEN labels END AS labels,"
-	" CASE WHEN cert_not_after IS NOT NULL THEN jsonb_build_object('expiry_timestamp',"
-	"  extract(epoch FROM cert_not_after)::bigint) END AS cert_details,"
-	" '[]'::jsonb AS rpc_capabilities, revision, coalesce(nack, refused -> -1) AS nack,"
-	" live AS connected, control_plane, refused"
-	" FROM (SELECT *, connected AND last_seen > now() - interval '15 seconds' AS live FROM "
-	"nodes)"
-	"  AS n, LATERAL (SELECT coalesce(jsonb_agg(jsonb_build_object('revision', c.refused,"
-	"   'kind', c.kind, 'id', c.id, 'reason', c.refusal -> 'reason', 'at', c.refusal -> 'at')"
-	"   ORDER BY c.refused, c.id), '[]') AS refused"
-	"  FROM changes c WHERE c.refused IS NOT NULL AND c.refusal ->> 'node' = n.id::text) AS r"
-	" ORDER BY id";
 
 static void write_now(struct nodes_table *t);
 
@@ -162,12 +104,12 @@ static int payloads_add(json_t *out, const char *self, const char *name, json_t 
 	return 0;
 }
 
-/* The texts to notify: acks, grouped by epoch (there is one), and hits. */
-static char *payloads_make(const struct nodes_table *t, json_t *rows, json_t *hits)
+/* The texts to notify: acks, grouped by epoch (there is one), and hits. NULL: out of memory. */
+static json_t *payloads_make(const struct nodes_table *t, json_t *rows, json_t *hits)
 {
 	json_t *out = json_array();
 	json_t *acks = json_array();
-	char *text = NULL;
+	int rc = -1;
 	const char *id;
 	json_t *row;
 
@@ -178,32 +120,32 @@ static char *payloads_make(const struct nodes_table *t, json_t *rows, json_t *hi
 							    json_object_get(row, "revision"), "c",
 							    json_object_get(row, "connected")));
 	}
-	if (out && acks && payloads_add(out, t->self, "nodes", acks) == 0 &&
-	    payloads_add(out, t->self, "hits", hits) == 0)
-		text = json_dumps(out, JSON_COMPACT);
+	if (out && acks && payloads_add(out, t->self, "nodes", acks) == 0)
+		rc = payloads_add(out, t->self, "hits", hits);
 	json_decref(acks);
+	if (rc == 0)
+		return out;
 	json_decref(out);
-	return text;
+	return NULL;
 }
 
-static char *rows_text(json_t *rows)
+static json_t *rows_list(json_t *rows)
 {
 	json_t *list = json_array();
-	char *text = NULL;
 	const char *id;
 	json_t *row;
 
 	json_object_foreach(rows, id, row)(void) json_array_append(list, row);
 	if (json_array_size(list) == json_object_size(rows))
-		text = json_dumps(list, JSON_COMPACT);
+		return list;
 	json_decref(list);
-	return text;
+	return NULL;
 }
 
 static void write_now(struct nodes_table *t)
 {
-	char *rows = rows_text(t->rows);
-	char *payloads = payloads_make(t, t->rows, t->hits);
+	json_t *rows = rows_list(t->rows);
+	json_t *payloads = payloads_make(t, t->rows, t->hits);
 	json_t *fresh_rows = json_object();
 	json_t *fresh_hits = json_array();
 
@@ -214,15 +156,14 @@ static void write_now(struct nodes_table *t)
 		t->rows = fresh_rows;
 		t->hits = fresh_hits;
 		t->open++;
-		store_query(t->store, sql_write, (const char *const[]){rows, t->self, payloads}, 3,
-			    on_written, t);
+		store_nodes_write(t->store, t->self, rows, payloads, on_written, t);
 	} else {
 		json_decref(fresh_rows);
 		json_decref(fresh_hits);
 		timer_start(&t->write_timer, RETRY_MS, 0);
 	}
-	free(rows);
-	free(payloads);
+	json_decref(rows);
+	json_decref(payloads);
 }
 
 static void on_write_timer(struct timer *timer)
@@ -311,13 +252,10 @@ static void on_read(const struct store_result *r, void *arg)
 
 static void read_now(struct nodes_table *t)
 {
-	char keep[32];
-
-	snprintf(keep, sizeof(keep), "%" PRIu64, t->keep_s);
 	t->reading = true;
 	t->view_started = t->view_asked;
 	t->open++;
-	store_query(t->store, sql_read, (const char *const[]){t->self, keep}, 2, on_read, t);
+	store_nodes_read(t->store, t->self, t->keep_s, on_read, t);
 }
 
 uint64_t nodes_table_refresh(struct nodes_table *t)
@@ -365,7 +303,7 @@ void nodes_table_notified(struct nodes_table *t, const char *payload)
 
 void nodes_table_list(struct nodes_table *t, store_done done, void *arg)
 {
-	store_query(t->store, sql_list, NULL, 0, done, arg);
+	store_nodes_list(t->store, done, arg);
 }
 
 /* --- life --- */
@@ -381,10 +319,10 @@ static void on_heartbeat(struct timer *timer)
 	struct nodes_table *t = container_of(timer, struct nodes_table, heartbeat);
 
 	t->open++;
-	store_query(t->store, sql_heartbeat, (const char *const[]){t->self}, 1, on_beat_done, t);
+	store_nodes_beat(t->store, t->self, on_beat_done, t);
 	if (t->beats++ % PURGE_BEATS == 0) {
 		t->open++;
-		store_query(t->store, sql_purge, NULL, 0, on_beat_done, t);
+		store_nodes_purge(t->store, on_beat_done, t);
 	}
 	(void)nodes_table_refresh(t);
 }

@@ -3,6 +3,7 @@
  *   timer -> one transaction per step: lock, condition, insert or delete -> next step -> timer
  *   condition does not hold (somebody was faster, nothing is due): STORE_NOT_FOUND, next step
  *   database away: all steps again in a few seconds
+ *   no database: one list, the steps done to it here, and all of it kept
  */
 #include "control-plane/fleet/ticket_secret.h"
 
@@ -114,6 +115,105 @@ static void on_step(const struct store_result *r, void *arg)
 	release(k);
 }
 
+/* --- without a database --- */
+
+static int64_t not_before(const json_t *row)
+{
+	return json_integer_value(json_object_get(row, "not_before"));
+}
+
+/* Whether one that began to count after row did so long enough ago that no ticket needs row. */
+static bool is_superseded(const json_t *rows, const json_t *row, int64_t now)
+{
+	const json_t *other;
+	size_t i;
+
+	json_array_foreach(rows, i, other)
+	{
+		if (not_before(other) > not_before(row) &&
+		    not_before(other) < now - 3 * TICKET_SLOT_S)
+			return true;
+	}
+	return false;
+}
+
+static int add_when_none_after(json_t *rows, int64_t after, int64_t from, struct err *e)
+{
+	const json_t *row;
+	json_t *fresh = NULL;
+	size_t i;
+
+	json_array_foreach(rows, i, row)
+	{
+		if (not_before(row) > after)
+			return 0;
+	}
+	if (secret_row(&fresh, from, e) < 0)
+		return -1;
+	return json_array_append_new(rows, fresh) < 0 ? err_memory(e, "ticket secret") : 0;
+}
+
+json_t *ticket_secrets_next(const json_t *rows, int64_t now, struct err *e)
+{
+	json_t *next = json_array();
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(rows, i, row)
+	{
+		if (!is_superseded(rows, row, now))
+			(void)json_array_append(next, row);
+	}
+	if (!next || add_when_none_after(next, -1, 0, e) < 0 ||
+	    add_when_none_after(next, now, ticket_secret_not_before(now), e) < 0) {
+		json_decref(next);
+		return NULL;
+	}
+	return next;
+}
+
+static void on_kept(const struct store_result *r, void *arg)
+{
+	struct ticket_keeper *k = arg;
+
+	if (r->fault != STORE_OK)
+		log_warn("ticket secrets could not be looked after", log_err(&r->err));
+	if (!k->closing)
+		timer_start(&k->timer, r->fault != STORE_OK ? RETRY_MS : LOOK_MS, 0);
+	release(k);
+}
+
+static void on_all(const struct store_result *r, void *arg)
+{
+	struct ticket_keeper *k = arg;
+	struct err e = r->err;
+	json_t *next = NULL;
+
+	if (!k->closing && r->fault == STORE_OK)
+		next = ticket_secrets_next(r->rows, clock_wall_s(), &e);
+	if (next) {
+		store_keep(k->store, &entity_ticket_secrets, next, on_kept, k);
+		json_decref(next);
+		return;
+	}
+	if (!k->closing) {
+		log_error("no ticket secret could be made", log_err(&e));
+		timer_start(&k->timer, RETRY_MS, 0);
+	}
+	release(k);
+}
+
+static void keep_all(struct ticket_keeper *k)
+{
+	/* There are three at most. */
+	const struct store_page all = {.size = 100};
+
+	k->open++;
+	store_list(k->store, &entity_ticket_secrets, &all, on_all, k);
+}
+
+/* --- with one --- */
+
 static void run_step(struct ticket_keeper *k)
 {
 	struct txn *t = txn_create(k->store, NULL);
@@ -132,7 +232,10 @@ static void on_timer(struct timer *timer)
 	struct ticket_keeper *k = container_of(timer, struct ticket_keeper, timer);
 
 	k->step = 0;
-	run_step(k);
+	if (store_read_only(k->store))
+		keep_all(k);
+	else
+		run_step(k);
 }
 
 void ticket_keeper_init(struct ticket_keeper *k, struct loop *l, struct store *s)

@@ -25,5 +25,8 @@ void ticket_keeper_init(struct ticket_keeper *k, struct loop *l, struct store *s
 void ticket_keeper_close(struct ticket_keeper *k, void (*closed)(void *arg), void *arg);
 /* When a secret made at `now` begins to count: the start of the first slot that is a day ahead. */
 int64_t ticket_secret_not_before(int64_t now);
+/* What a store without a database keeps from now on: rows (those there are) without those that no
+ * ticket needs, with a first one and one ahead. New reference, NULL with e set. */
+json_t *ticket_secrets_next(const json_t *rows, int64_t now, struct err *e);
 
 #endif

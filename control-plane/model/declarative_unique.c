@@ -68,7 +68,8 @@ static bool check_unique(struct declarative *d, struct map *seen, size_t i)
 	for (size_t k = 0; k < t->field_count; k++) {
 		const struct field *f = &t->fields[k];
 		const char *value = text_of(item->row, f->name);
-		bool is_key = t->endpoint_key && strcmp(t->endpoint_key, f->name) == 0;
+		bool is_key =
+			t->endpoint_key && str_eq(str_from(t->endpoint_key), str_from(f->name));
 
 		if (!(f->flags & FIELD_UNIQUE) || value_is_new(d, seen, f, value))
 			continue;

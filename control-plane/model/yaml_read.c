@@ -163,24 +163,41 @@ json_t *yaml_plain(struct str text)
 	return number ? number : json_stringn(text.ptr, text.len);
 }
 
+/* What an explicit tag makes of a scalar. */
+enum tagged { TAGGED_TEXT, TAGGED_PLAIN, TAGGED_OTHER };
+
+static enum tagged tagged(const char *tag)
+{
+	static const struct {
+		const char *tag;
+		enum tagged means;
+	} tags[] = {
+		{YAML_STR_TAG, TAGGED_TEXT},   {"!", TAGGED_TEXT},
+		{YAML_NULL_TAG, TAGGED_PLAIN}, {YAML_BOOL_TAG, TAGGED_PLAIN},
+		{YAML_INT_TAG, TAGGED_PLAIN},  {YAML_FLOAT_TAG, TAGGED_PLAIN},
+	};
+
+	for (size_t i = 0; i < array_len(tags); i++)
+		if (strcmp(tag, tags[i].tag) == 0) /* not secret */
+			return tags[i].means;
+	return TAGGED_OTHER;
+}
+
 static json_t *read_scalar(struct reader *r, const yaml_event_t *event)
 {
 	struct str text = {(const char *)event->data.scalar.value, event->data.scalar.length};
 	const char *tag = (const char *)event->data.scalar.tag;
-	bool is_text = tag && strcmp(tag, YAML_STR_TAG) == 0;
+	bool plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+	enum tagged means = plain ? TAGGED_PLAIN : TAGGED_TEXT;
 	json_t *value;
 
+	if (tag)
+		means = tagged(tag);
 	if (memchr(text.ptr, '\0', text.len))
 		return refuse(r, &event->start_mark, "NUL in a text");
-	if (tag && !is_text && strcmp(tag, YAML_NULL_TAG) != 0 && strcmp(tag, YAML_BOOL_TAG) != 0 &&
-	    strcmp(tag, YAML_INT_TAG) != 0 && strcmp(tag, YAML_FLOAT_TAG) != 0 &&
-	    strcmp(tag, "!") != 0)
+	if (means == TAGGED_OTHER)
 		return refuse(r, &event->start_mark, "a tag of another type");
-	if (is_text || (tag && strcmp(tag, "!") == 0) ||
-	    (!tag && event->data.scalar.style != YAML_PLAIN_SCALAR_STYLE))
-		value = json_stringn(text.ptr, text.len);
-	else
-		value = yaml_plain(text);
+	value = means == TAGGED_TEXT ? json_stringn(text.ptr, text.len) : yaml_plain(text);
 	return value ? value : no_memory(r);
 }
 
@@ -305,7 +322,7 @@ static int read_key(struct reader *r, struct entry *entry)
 	} else {
 		entry->key = strdup((const char *)event.data.scalar.value);
 		entry->merges = event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE && entry->key &&
-				strcmp(entry->key, "<<") == 0;
+				strcmp(entry->key, "<<") == 0; /* not secret */
 		if (!entry->key) {
 			no_memory(r);
 			rc = -1;

@@ -1,4 +1,4 @@
-/* The store: opening, reading, plain queries.
+/* The store over PostgreSQL: opening, reading, plain queries.
  *
  * Happy path: store_open -> migrate -> pool released, on_ready -> calls become batches of the pool.
  * Failure paths:
@@ -167,7 +167,8 @@ static struct call *call_create(struct store *s, const struct sql *sql, store_do
 
 /* --- reading --- */
 
-void store_get(struct store *s, const struct entity *t, struct str key, store_done done, void *arg)
+void pg_store_get(struct store *s, const struct entity *t, struct str key, store_done done,
+		  void *arg)
 {
 	const struct sql *q = store_sql(s, t);
 	const struct buf *sql = uuid_is(key) ? &q->get_id : &q->get_key;
@@ -201,8 +202,8 @@ static int find_make(struct buf *sql, const struct sql *q, const struct store_ke
 	return k->foreign ? buf_addf(sql, e, " AND t.%s = $2::uuid", k->foreign) : 0;
 }
 
-void store_find(struct store *s, const struct entity *t, const struct store_key *k, store_done done,
-		void *arg)
+void pg_store_find(struct store *s, const struct entity *t, const struct store_key *k,
+		   store_done done, void *arg)
 {
 	const struct sql *q = store_sql(s, t);
 	struct call *c = call_create(s, q, done, arg);
@@ -312,8 +313,8 @@ static int list_make(struct list *l, struct arena *a, const struct sql *q,
 			p->size + 1);
 }
 
-void store_list(struct store *s, const struct entity *t, const struct store_page *p,
-		store_done done, void *arg)
+void pg_store_list(struct store *s, const struct entity *t, const struct store_page *p,
+		   store_done done, void *arg)
 {
 	const struct sql *q = store_sql(s, t);
 	struct call *c = call_create(s, q, done, arg);
@@ -337,8 +338,8 @@ static int add_note(struct pg_batch *b, const struct store_note *note, struct er
 	return param ? pg_batch_add(b, "SELECT cardea_note($1::jsonb, NULL)", &param, 1, e) : -1;
 }
 
-void store_query_noted(struct store *s, const char *sql, const char *const *params, size_t n,
-		       const struct store_note *note, store_done done, void *arg)
+void pg_store_query(struct store *s, const char *sql, const char *const *params, size_t n,
+		    const struct store_note *note, store_done done, void *arg)
 {
 	struct call *c = call_create(s, NULL, done, arg);
 	struct err e = ERR_INIT;
@@ -352,12 +353,6 @@ void store_query_noted(struct store *s, const char *sql, const char *const *para
 	call_run(c, rc, &e);
 }
 
-void store_query(struct store *s, const char *sql, const char *const *params, size_t n,
-		 store_done done, void *arg)
-{
-	store_query_noted(s, sql, params, n, NULL, done, arg);
-}
-
 /* The deferred trigger on changes gives it its revision. */
 static const char refuse_sql[] =
 	"UPDATE changes c SET refused = c.revision, refusal = r.refusal, revision = -txid_current()"
@@ -365,17 +360,17 @@ static const char refuse_sql[] =
 	"jsonb)"
 	" WHERE c.kind = r.kind AND c.id = r.id AND c.revision <= r.revision AND c.refused IS NULL";
 
-void store_refuse(struct store *s, const json_t *refusals, store_done done, void *arg)
+void pg_store_refuse(struct store *s, const json_t *refusals, store_done done, void *arg)
 {
 	char *text = json_dumps(refusals, JSON_COMPACT);
 
 	/* Without memory: null, which names nothing. */
-	store_query(s, refuse_sql, (const char *const[]){text}, 1, done, arg);
+	pg_store_query(s, refuse_sql, (const char *const[]){text}, 1, NULL, done, arg);
 	free(text);
 }
 
-int store_seal(struct store *s, struct str context, struct str plain, struct buf *out,
-	       struct err *e)
+int pg_store_seal(struct store *s, struct str context, struct str plain, struct buf *out,
+		  struct err *e)
 {
 	struct buf sealed = BUF_INIT;
 	int rc = -1;
@@ -387,8 +382,8 @@ int store_seal(struct store *s, struct str context, struct str plain, struct buf
 	return rc;
 }
 
-int store_unseal(struct store *s, struct str context, struct str hex, struct buf *out,
-		 struct err *e)
+int pg_store_unseal(struct store *s, struct str context, struct str hex, struct buf *out,
+		    struct err *e)
 {
 	struct buf sealed = BUF_INIT;
 	int rc = -1;
@@ -401,7 +396,7 @@ int store_unseal(struct store *s, struct str context, struct str hex, struct buf
 	return rc;
 }
 
-bool store_reachable(const struct store *s)
+bool pg_store_reachable(const struct store *s)
 {
 	return pool_reachable(s->pool);
 }
@@ -427,7 +422,7 @@ static void on_compact(struct timer *t)
 	if (s->compacting)
 		return;
 	s->compacting = true;
-	store_query(s, "SELECT cardea_compact() AS more", NULL, 0, on_compacted, s);
+	pg_store_query(s, "SELECT cardea_compact() AS more", NULL, 0, NULL, on_compacted, s);
 }
 
 /* --- life --- */
@@ -506,12 +501,13 @@ int store_open(struct store **out, struct loop *l, const struct store_conf *c,
 
 	if (!s)
 		return err_memory(e, "store");
+	s->ops = &pg_store_ops;
 	s->loop = l;
 	s->timeout_ms = c->query_timeout_ms;
 	s->keyring = c->keyring;
 	s->on_ready = on_ready;
 	s->on_ready_arg = arg;
-	s->closing_left = 1; /* until store_close */
+	s->closing_left = 1; /* until pg_store_close */
 	s->conninfo = strdup(c->conninfo);
 	if (!s->conninfo)
 		err_memory(e, "store");
@@ -521,14 +517,14 @@ int store_open(struct store **out, struct loop *l, const struct store_conf *c,
 	}
 	timer_init(&s->compact, l, on_compact);
 	if (migrate_start(&s->migrate, l, c->conninfo, on_migrated, s, e) < 0) {
-		store_close(s, NULL, NULL);
+		pg_store_close(s, NULL, NULL);
 		return -1;
 	}
 	*out = s;
 	return 0;
 }
 
-int store_follow(struct store *s, const struct feed_events *ev, struct err *e)
+int pg_store_follow(struct store *s, const struct feed_events *ev, struct err *e)
 {
 	struct feed_conf c = {s->conninfo, s->timeout_ms,   s->keyring,
 			      s->sql,	   s->pushed_count, POLL_MS};
@@ -542,12 +538,12 @@ int store_follow(struct store *s, const struct feed_events *ev, struct err *e)
 	return 0;
 }
 
-uint64_t store_followed_ns(const struct store *s)
+uint64_t pg_store_followed_ns(const struct store *s)
 {
 	return s->feed ? feed_seen_ns(s->feed) : 0;
 }
 
-void store_unfollow(struct store *s)
+void pg_store_unfollow(struct store *s)
 {
 	if (!s->feed)
 		return;
@@ -556,7 +552,7 @@ void store_unfollow(struct store *s)
 	s->feed = NULL;
 }
 
-void store_close(struct store *s, void (*closed)(void *arg), void *arg)
+void pg_store_close(struct store *s, void (*closed)(void *arg), void *arg)
 {
 	s->closing = true;
 	s->closed = closed;
@@ -567,7 +563,7 @@ void store_close(struct store *s, void (*closed)(void *arg), void *arg)
 		migrate_close(s->migrate, on_part_closed, s);
 		s->migrate = NULL;
 	}
-	store_unfollow(s);
+	pg_store_unfollow(s);
 	timer_close(&s->compact, on_compact_closed);
 	pool_close(s->pool, on_part_closed, s);
 	on_part_closed(s);

@@ -1,5 +1,5 @@
 /* The store: entities, transactions that end in a revision, plain queries, and the change feed,
- * over PostgreSQL.
+ * over PostgreSQL; or, read-only but for whole documents (load.h), in memory (ops.h).
  *
  * Nothing blocks: every call queues and answers through a callback, later, on the loop. All
  * statements of a transaction go out in one pipeline (one round trip). Secrets are sealed before
@@ -37,7 +37,15 @@ struct store_conf {
 int store_open(struct store **out, struct loop *l, const struct store_conf *c,
 	       void (*on_ready)(const struct err *e, void *arg), void *arg,
 	       struct err *e) must_check;
+/* The same without a database (`database = off`): empty until a document is loaded. on_ready comes
+ * once, later. */
+int store_open_memory(struct store **out, struct loop *l,
+		      void (*on_ready)(const struct err *e, void *arg), void *arg,
+		      struct err *e) must_check;
 void store_close(struct store *s, void (*closed)(void *arg), void *arg);
+/* Whether entities are changed by documents only: transactions and plain queries then fail with
+ * STORE_READ_ONLY. */
+bool store_read_only(const struct store *s);
 /* Whether the last exchange with the database went well. */
 bool store_reachable(const struct store *s);
 
@@ -55,6 +63,7 @@ enum store_fault {
 	STORE_NOT_FOUND,   /* code 6: CA001 on a row that is not there */
 	STORE_VERSION,	   /* the row changed since it was read: read again and retry */
 	STORE_LEASE,	   /* CA002: another control plane took over */
+	STORE_READ_ONLY,   /* code 12: not without a database */
 	STORE_UNAVAILABLE, /* 503 */
 	STORE_FAILED,	   /* code 8 */
 };
@@ -105,10 +114,18 @@ struct store_page {
 void store_list(struct store *s, const struct entity *t, const struct store_page *p,
 		store_done done, void *arg);
 
+struct store_tag_page {
+	unsigned size;					 /* as in store_page */
+	const char *tag;				 /* this one only; NULL: all */
+	const char *after_tag, *after_entity, *after_id; /* the last row before; NULL: none */
+};
+/* Rows {"tag","entity_name","entity_id"} of every entity, in that order. */
+void store_tags(struct store *s, const struct store_tag_page *p, store_done done, void *arg);
+
 /* --- one transaction, one revision --- */
 
 /* operation: UUID text that names the write for recovery of a lost commit answer; NULL: one is
- * made. */
+ * made. NULL: out of memory, or the store is read-only. */
 struct txn *txn_create(struct store *s, const char *operation);
 /* Each adds a statement; values are copied (and sealed) now; an error (memory, sealing) is kept and
  * reported by txn_commit. */
@@ -166,6 +183,30 @@ int store_seal(struct store *s, struct str context, struct str plain, struct buf
 	       struct err *e) must_check;
 int store_unseal(struct store *s, struct str context, struct str hex, struct buf *out,
 		 struct err *e) must_check;
+
+/* --- data planes --- */
+
+/* rows: array of what nodes_table_put takes, of data planes of control plane `self`. payloads:
+ * array of texts, to be notified on channel cardea_nodes. */
+void store_nodes_write(struct store *s, const char *self, const json_t *rows,
+		       const json_t *payloads, store_done done, void *arg);
+/* Those of other control planes that were seen in the last keep_s seconds; "age" in milliseconds.
+ */
+void store_nodes_read(struct store *s, const char *self, uint64_t keep_s, store_done done,
+		      void *arg);
+/* All, as GET /clustering/data-planes shows them. */
+void store_nodes_list(struct store *s, store_done done, void *arg);
+/* The connected ones of self are there. */
+void store_nodes_beat(struct store *s, const char *self, store_done done, void *arg);
+/* Forgets those that were not seen for 14 days. */
+void store_nodes_purge(struct store *s, store_done done, void *arg);
+
+/* --- a read-only store's own entities --- */
+
+/* Makes rows (array of full rows; may be empty) all there is of an internal entity, in one
+ * revision. Only of a read-only store. STORE_UNAVAILABLE: a document is being loaded, try again. */
+void store_keep(struct store *s, const struct entity *t, const json_t *rows, store_done done,
+		void *arg);
 
 /* --- the feed --- */
 

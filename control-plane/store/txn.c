@@ -50,7 +50,7 @@ static void on_batch_end(struct pg_batch *b, const struct pg_failure *f);
 
 struct txn *txn_create(struct store *s, const char *operation)
 {
-	struct txn *t = calloc(1, sizeof(*t));
+	struct txn *t = store_read_only(s) ? NULL : calloc(1, sizeof(*t));
 
 	if (!t)
 		return NULL;

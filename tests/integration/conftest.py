@@ -58,6 +58,16 @@ def bare_cluster(run_folder, database, http_port):
 
 
 @pytest.fixture(scope="module")
+def dbless_cluster(run_folder, http_port):
+    """A cluster without a database and without running daemons: the test adds them."""
+    folder = run_folder / f"cluster{next(_names)}"
+    folder.mkdir()
+    c = Cluster(folder, http_port=http_port)
+    yield c
+    c.stop()
+
+
+@pytest.fixture(scope="module")
 def cluster(bare_cluster):
     """One control plane and two data planes, no ACME authority."""
     bare_cluster.add_control_plane().start()

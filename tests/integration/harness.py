@@ -149,8 +149,7 @@ class ControlPlane:
             "cluster_cert": folder / "cluster/cp.crt",
             "cluster_cert_key": folder / "cluster/cp.key",
             "cluster_ca_cert": folder / "cluster/ca.crt",
-            "keyring_file": folder / "keyring",
-            "pg_dsn": cluster.dsn,
+            **({"keyring_file": folder / "keyring", "pg_dsn": cluster.dsn} if cluster.dsn else {"database": "off"}),
             "log_level": "debug",
             **settings,
         }
@@ -164,10 +163,10 @@ class ControlPlane:
             self.wait_ready()
         return self
 
-    def wait_ready(self):
+    def wait_ready(self, path="/status/ready"):
         def ready():
             assert self.process.alive(), f"{self.name} exited:\n{self.process.log()[-3000:]}"
-            return requests.get(f"http://{self.ip}:{self.status_port}/status/ready", timeout=2).status_code == 200
+            return requests.get(f"http://{self.ip}:{self.status_port}{path}", timeout=2).status_code == 200
 
         wait_until(ready, 30, f"{self.name} ready")
 

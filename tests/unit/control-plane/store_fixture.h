@@ -56,7 +56,7 @@ static inline void store_fixture_done(const struct store_result *r, void *arg)
 	f->key = json_incref(r->key);
 }
 
-/* Opens without waiting; on NULL: a loop of its own. */
+/* Opens without waiting. conninfo NULL: in memory; on NULL: a loop of its own. */
 static inline struct store_fixture *store_fixture_start_on(const char *conninfo,
 							   struct loop_fixture *on)
 {
@@ -75,7 +75,8 @@ static inline struct store_fixture *store_fixture_start_on(const char *conninfo,
 					   &e),
 			 0);
 	c.keyring = f->keyring;
-	if (store_open(&f->store, &f->on->loop, &c, store_fixture_ready, f, &e) < 0)
+	if ((conninfo ? store_open(&f->store, &f->on->loop, &c, store_fixture_ready, f, &e)
+		      : store_open_memory(&f->store, &f->on->loop, store_fixture_ready, f, &e)) < 0)
 		fail_msg("%s", e.message);
 	return f;
 }

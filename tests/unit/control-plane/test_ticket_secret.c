@@ -24,6 +24,8 @@ struct store {
 	json_t *row;   /* inserted by this transaction */
 	json_t *kept[8];
 	size_t count;
+	bool read_only;
+	json_t *all; /* what a store without a database keeps */
 	store_done done;
 	void *arg;
 };
@@ -68,9 +70,34 @@ void txn_commit(struct txn *t, store_done done, void *arg)
 	t->store->arg = arg;
 }
 
+bool store_read_only(const struct store *s)
+{
+	return s->read_only;
+}
+
+void store_list(struct store *s, const struct entity *t, const struct store_page *p,
+		store_done done, void *arg)
+{
+	assert_ptr_equal(t, &entity_ticket_secrets);
+	assert_true(p->size >= 3);
+	s->done = done;
+	s->arg = arg;
+}
+
+void store_keep(struct store *s, const struct entity *t, const json_t *rows, store_done done,
+		void *arg)
+{
+	assert_ptr_equal(t, &entity_ticket_secrets);
+	json_decref(s->all);
+	s->all = json_deep_copy(rows);
+	s->commits++;
+	s->done = done;
+	s->arg = arg;
+}
+
 static void answer(struct store *s)
 {
-	struct store_result r = {.fault = STORE_OK};
+	struct store_result r = {.fault = STORE_OK, .rows = s->all};
 	store_done done = s->done;
 
 	s->done = NULL;
@@ -206,6 +233,73 @@ static void test_not_before(void **state)
 		assert_int_equal(ticket_secret_not_before(rows[i].now), rows[i].want);
 }
 
+/* --- without a database --- */
+
+/* Rows with nothing but not_before. */
+static json_t *rows_of(const int64_t *from, size_t n)
+{
+	json_t *rows = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(rows, json_pack("{s:I}", "not_before", (json_int_t)from[i]));
+	return rows;
+}
+
+static void test_next(void **state)
+{
+	enum { NOW = 100 * TICKET_SLOT_S, AHEAD = NOW + 86400 };
+	static const struct {
+		size_t had;
+		int64_t before[4];
+		size_t has;
+		int64_t after[4];
+	} rows[] = {
+		{0, {0}, 2, {0, AHEAD}},
+		{1, {0}, 2, {0, AHEAD}},
+		{2, {0, AHEAD}, 2, {0, AHEAD}},
+		/* The second counts, but tickets of the first may still come. */
+		{2, {0, NOW - TICKET_SLOT_S}, 3, {0, NOW - TICKET_SLOT_S, AHEAD}},
+		{2, {0, NOW - 3 * TICKET_SLOT_S}, 3, {0, NOW - 3 * TICKET_SLOT_S, AHEAD}},
+		{2, {0, NOW - 3 * TICKET_SLOT_S - 1}, 2, {NOW - 3 * TICKET_SLOT_S - 1, AHEAD}},
+		{3, {0, 1, NOW + 1}, 2, {1, NOW + 1}},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < array_len(rows); i++) {
+		struct err e = ERR_INIT;
+		json_t *before = rows_of(rows[i].before, rows[i].had);
+		json_t *after = ticket_secrets_next(before, NOW, &e);
+
+		assert_int_equal(json_array_size(after), rows[i].has);
+		for (size_t k = 0; k < rows[i].has; k++)
+			assert_int_equal(json_integer_value(json_object_get(
+						 json_array_get(after, k), "not_before")),
+					 rows[i].after[k]);
+		json_decref(before);
+		json_decref(after);
+	}
+}
+
+static void test_without_database(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	setup(&b);
+	b.store.read_only = true;
+	b.store.met = true;
+	run_commits(&b, 1);
+	assert_int_equal(json_array_size(b.store.all), 2);
+	assert_int_equal(
+		json_string_length(json_object_get(json_array_get(b.store.all, 0), "secret")),
+		2 * TICKET_SECRET_BYTES);
+	json_decref(b.store.all);
+	b.store.all = NULL;
+	ticket_keeper_close(&b.keeper, on_closed, &b.closed);
+	run_until(&b.f, b.closed);
+	fixture_deinit(&b.f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -213,6 +307,8 @@ int main(void)
 		cmocka_unit_test(test_nothing_is_due),
 		cmocka_unit_test(test_close_during_a_transaction),
 		cmocka_unit_test(test_not_before),
+		cmocka_unit_test(test_next),
+		cmocka_unit_test(test_without_database),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
