@@ -102,6 +102,11 @@ static int check_database(const struct cp_config *c, struct err *e)
 		return err_set(e, ERR_INVALID,
 			       "acme_directory needs database = postgres: without a database "
 			       "there is nowhere to keep accounts and orders yet");
+	if (off && c->admin_auth == ADMIN_AUTH_REQUIRED && !c->admin_client_ca_cert)
+		return need(NULL,
+			    "without a database there are no tokens, so with admin_auth = "
+			    "required admin_client_ca_cert",
+			    e);
 	return off ? 0 : need(c->keyring_file, "keyring_file", e);
 }
 

@@ -201,6 +201,12 @@ static void find_token(struct admin_request *r, struct str text, admin_handler n
 		refuse(r, ACCESS_MALFORMED);
 		return;
 	}
+	/* Tokens are in the database. */
+	if (store_read_only(r->ctx->store)) {
+		lookup_free(l);
+		refuse(r, ACCESS_UNKNOWN);
+		return;
+	}
 	l->r = r;
 	l->next = next;
 	params[0] = l->token.id;

@@ -837,3 +837,19 @@ def test_beyond_loopback_with_tls_and_authentication(bare_cluster, authority):
     env = {**os.environ, "CARDEA_ADMIN_AUTH": "off", "CARDEA_ADMIN_ALLOW_REMOTE": "on"}
     r = subprocess.run([BUILD / "cardea-cp", "-c", config, "-t"], capture_output=True, text=True, timeout=30, env=env)
     assert r.returncode == 0
+
+
+def test_without_a_database(dbless_cluster):
+    """Client certificates have their roles; there are no tokens."""
+    authority = Authority(dbless_cluster.folder, "trusted")
+    token = "cardea_" + 64 * "0"
+    with Guarded(dbless_cluster, authority, declarative_config_string='{"_format_version": "3.0"}') as cp:
+        reader, admin = authority.issue("*.readers.example.com"), authority.issue("Alice Smith")
+        for name in ("Authorization", "Kong-Admin-Token"):
+            r = cp.get("/services", headers={name: token if name[0] == "K" else f"Bearer {token}"})
+            assert r.status_code == 401 and "invalid_token" in r.headers["WWW-Authenticate"], r.text
+        assert cp.metric("unknown") == 2
+        assert cp.get("/services").status_code == 401
+        assert cp.as_certificate(reader, "GET", "/services").status_code == 200
+        assert cp.as_certificate(reader, "POST", "/config", json={"_format_version": "3.0"}).status_code == 403
+        assert cp.as_certificate(admin, "POST", "/config", json={"_format_version": "3.0"}).status_code == 201

@@ -414,6 +414,7 @@ def test_parse_command_without_a_file(tmp_path):
     [
         ({"acme_directory": "https://ca.example/dir"}, "acme_directory needs database = postgres"),
         ({"database": "postgres", "declarative_config": "/x.yml"}, "need database = off"),
+        ({"admin_auth": "required"}, "without a database there are no tokens, so with admin_auth = required admin_client_ca_cert: must be set"),
     ],
 )
 def test_settings_that_do_not_go_together(dbless_cluster, settings, message):

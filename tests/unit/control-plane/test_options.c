@@ -140,6 +140,21 @@ static void test_clients(void **state)
 	refuse(&c, "admin_client_ca_cert: no address of admin_listen has ssl");
 }
 
+static void test_no_database(void **state)
+{
+	static char file[] = "/f";
+	struct cp_config c = good();
+	struct err e = ERR_INIT;
+
+	(void)state;
+	c.database = CP_DATABASE_OFF;
+	c.admin_auth = ADMIN_AUTH_REQUIRED;
+	refuse(&c, "without a database there are no tokens, so with admin_auth = required "
+		   "admin_client_ca_cert: must be set");
+	c.admin_client_ca_cert = file;
+	assert_int_equal(cp_config_check(&c, &e), 0);
+}
+
 static void test_certificates_for_ssl(void **state)
 {
 	static const struct {
@@ -197,6 +212,7 @@ int main(void)
 		cmocka_unit_test(test_pairs_and_addresses),
 		cmocka_unit_test(test_remote),
 		cmocka_unit_test(test_clients),
+		cmocka_unit_test(test_no_database),
 		cmocka_unit_test(test_certificates_for_ssl),
 		cmocka_unit_test(test_conninfo),
 	};
