@@ -69,7 +69,7 @@ static int open_document(const char *path, FILE **out, struct err *e)
 {
 	const struct declarative_options o = {.now_ms = clock_wall_ms(), .open = true};
 	struct buf text = {.secret = true, .limit = API_ANSWER_MAX};
-	struct declarative d = {NULL};
+	struct declarative d = {.items = NULL};
 	json_t *document = NULL;
 	FILE *lines = NULL;
 	int rc = file_read(path, &text, e);
