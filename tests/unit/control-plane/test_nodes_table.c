@@ -16,9 +16,8 @@
 enum { QUERIES_MAX = 32 };
 
 struct query {
-	char sql[8];
-	json_t *rows;	  /* $1 of a write */
-	json_t *payloads; /* $3 of a write */
+	char what[8];
+	json_t *rows, *payloads; /* of a write */
 	store_done done;
 	void *arg;
 };
@@ -28,24 +27,52 @@ struct store {
 	size_t asked, answered;
 };
 
-void store_query(struct store *s, const char *sql, const char *const *params, size_t n,
-		 store_done done, void *arg)
+static struct query *ask(struct store *s, const char *what, store_done done, void *arg)
 {
 	struct query *q = &s->queries[s->asked++];
 
 	assert_true(s->asked < QUERIES_MAX);
-	/* Writes begin with WITH, readings with SELECT. */
-	snprintf(q->sql, sizeof(q->sql), "%s", n == 3 ? "write" : n == 2 ? "read" : "other");
-	if (n == 3) {
-		assert_string_equal(params[1], SELF);
-		q->rows = json_loads(params[0], 0, NULL);
-		q->payloads = json_loads(params[2], 0, NULL);
-		assert_non_null(q->rows);
-		assert_non_null(q->payloads);
-	}
-	(void)sql;
+	snprintf(q->what, sizeof(q->what), "%s", what);
 	q->done = done;
 	q->arg = arg;
+	return q;
+}
+
+void store_nodes_write(struct store *s, const char *self, const json_t *rows,
+		       const json_t *payloads, store_done done, void *arg)
+{
+	struct query *q = ask(s, "write", done, arg);
+
+	assert_string_equal(self, SELF);
+	q->rows = json_deep_copy(rows);
+	q->payloads = json_deep_copy(payloads);
+	assert_true(json_is_array(q->rows));
+	assert_true(json_is_array(q->payloads));
+}
+
+void store_nodes_read(struct store *s, const char *self, uint64_t keep_s, store_done done,
+		      void *arg)
+{
+	assert_string_equal(self, SELF);
+	/* The grace of setup, and half a minute. */
+	assert_int_equal(keep_s, 35);
+	ask(s, "read", done, arg);
+}
+
+void store_nodes_list(struct store *s, store_done done, void *arg)
+{
+	ask(s, "other", done, arg);
+}
+
+void store_nodes_beat(struct store *s, const char *self, store_done done, void *arg)
+{
+	assert_string_equal(self, SELF);
+	ask(s, "other", done, arg);
+}
+
+void store_nodes_purge(struct store *s, store_done done, void *arg)
+{
+	ask(s, "other", done, arg);
 }
 
 struct bench {
@@ -65,7 +92,7 @@ static void answer(struct bench *b, const char *want, json_t *rows, enum err_kin
 	struct store_result r = {.rows = rows};
 
 	assert_true(b->store.answered <= b->store.asked);
-	assert_string_equal(q->sql, want);
+	assert_string_equal(q->what, want);
 	if (kind != ERR_NONE)
 		(void)err_set(&r.err, kind, "no database");
 	json_decref(q->rows);
@@ -77,7 +104,7 @@ static void answer(struct bench *b, const char *want, json_t *rows, enum err_kin
 static struct query *open_query(struct bench *b, const char *want)
 {
 	run_until(&b->f, b->store.asked > b->store.answered);
-	assert_string_equal(b->store.queries[b->store.answered].sql, want);
+	assert_string_equal(b->store.queries[b->store.answered].what, want);
 	return &b->store.queries[b->store.answered];
 }
 
@@ -124,7 +151,7 @@ static void teardown(struct bench *b)
 	nodes_table_close(&b->table, on_closed, &b->closed);
 	fixture_spin(&b->f, 3);
 	while (b->store.answered < b->store.asked)
-		answer(b, b->store.queries[b->store.answered].sql, NULL, ERR_UNAVAILABLE);
+		answer(b, b->store.queries[b->store.answered].what, NULL, ERR_UNAVAILABLE);
 	run_until(&b->f, b->closed);
 	fixture_deinit(&b->f);
 }
