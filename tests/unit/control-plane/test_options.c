@@ -208,12 +208,9 @@ static void test_conninfo(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_needed),
-		cmocka_unit_test(test_pairs_and_addresses),
-		cmocka_unit_test(test_remote),
-		cmocka_unit_test(test_clients),
-		cmocka_unit_test(test_no_database),
-		cmocka_unit_test(test_certificates_for_ssl),
+		cmocka_unit_test(test_needed),	    cmocka_unit_test(test_pairs_and_addresses),
+		cmocka_unit_test(test_remote),	    cmocka_unit_test(test_clients),
+		cmocka_unit_test(test_no_database), cmocka_unit_test(test_certificates_for_ssl),
 		cmocka_unit_test(test_conninfo),
 	};
 
