@@ -53,6 +53,8 @@ struct worker {
 	unsigned number;
 	uv_thread_t thread; /* the sync thread's */
 	bool started;	    /* the sync thread's */
+	uv_mutex_t lock;    /* of gone */
+	bool gone;	    /* its loop takes no more posts */
 	enum worker_state state;
 	struct loop loop;
 	bool loop_made;
@@ -341,9 +343,20 @@ static void order_drain(struct worker *w, uint64_t until_ns)
 	struct err e = ERR_INIT;
 	struct drain_order *o = malloc(sizeof(*o));
 
+	bool gone;
+	int rc = -1;
+
 	if (o)
 		*o = (struct drain_order){w, until_ns};
-	if (!o || loop_post(&w->loop, drain, o, &e) != 0) {
+	/* A second order may meet a worker that has just finished the first. */
+	uv_mutex_lock(&w->lock);
+	gone = w->gone;
+	if (o && !gone)
+		rc = loop_post(&w->loop, drain, o, &e);
+	uv_mutex_unlock(&w->lock);
+	if (gone) {
+		free(o);
+	} else if (rc != 0) {
 		log_crit("out of memory while stopping", log_err(&e));
 		abort();
 	}
@@ -368,6 +381,9 @@ static void worker_main(void *arg)
 
 	rcu_start();
 	loop_run(&w->loop);
+	uv_mutex_lock(&w->lock);
+	w->gone = true;
+	uv_mutex_unlock(&w->lock);
 	worker_close(w);
 	rcu_stop();
 	OPENSSL_thread_stop();
@@ -397,6 +413,10 @@ static struct worker *worker_make(struct workers *all, unsigned number)
 
 	if (!w)
 		return NULL;
+	if (uv_mutex_init(&w->lock) != 0) {
+		free(w);
+		return NULL;
+	}
 	w->all = all;
 	w->number = number;
 	list_init(&w->conns);
@@ -469,8 +489,10 @@ void workers_free(struct workers *all)
 {
 	if (!all)
 		return;
-	for (size_t i = 0; i < all->count; i++)
+	for (size_t i = 0; i < all->count && all->items[i]; i++) {
+		uv_mutex_destroy(&all->items[i]->lock);
 		free(all->items[i]);
+	}
 	free(all);
 }
 
