@@ -35,13 +35,24 @@ struct cp_config {
 	bool audit_log;
 	uint64_t audit_log_record_ttl;
 	int64_t audit_log_rows_max;
-	char *acme_directory, *acme_email, *acme_ca_file;
+	char *acme_directory, *acme_email, *acme_ca_file, *acme_limits, *acme_egress_address;
+	char *acme_challenges, *acme_profile, *acme_preferred_chain, *acme_chain_roots;
+	int acme_profile_policy;
+	char *acme_eab_kid, *acme_eab_hmac_key, *acme_eab_url, *acme_account_key;
+	bool acme_tos_accepted;
 	bool acme_allow_private;
+	int64_t acme_preflight_port, acme_webhook_queue;
+	char *acme_webhook_url, *acme_webhook_secret, *acme_webhook_ca_file;
+	char *dns_resolver;
+	bool tls_certificate_verify;
 	int acme_key_type;
-	int64_t acme_max_in_flight;
+	int64_t acme_max_in_flight, acme_park_after;
 	uint64_t acme_barrier_timeout;
 	int acme_barrier_policy;
 	int64_t acme_renew_percent;
+	char *acme_on_demand_domains, *acme_on_demand_ask, *acme_on_demand_limits;
+	uint64_t acme_on_demand_ask_timeout, acme_on_demand_refused_ttl;
+	int64_t acme_on_demand_max;
 	uint64_t cluster_keepalive, cluster_node_grace;
 };
 

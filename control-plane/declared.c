@@ -63,6 +63,7 @@ void declared_load(struct store *s, const struct cp_config *c, void (*done)(bool
 		rc = buf_add_str(&text, str_from(c->declarative_config_string), &e);
 		q = (struct load_request){.text = &text};
 	}
+	q.verify = c->tls_certificate_verify;
 	if (rc == 0 && !d->name)
 		finish(d, true);
 	else if (rc < 0 || store_load(s, &q, on_loaded, d, &e) < 0)

@@ -1,7 +1,7 @@
 /* cardea-cp: wiring, and the order in which things start and stop.
  *
- *   configuration ─▶ keyring ─▶ store ─(ready)─▶ fleet ─▶ acme ─▶ admin ─▶ run ─▶ TERM: drain ─▶
- * close in reverse
+ *   configuration ─▶ keyring ─▶ store ─(ready)─▶ fleet ─▶ acme ─▶ on demand ─▶ admin ─▶ run
+ *   TERM: drain ─▶ close in reverse
  */
 #include <errno.h>
 #include <signal.h>
@@ -17,6 +17,8 @@
 #include "common/net/loop.h"
 #include "common/pki/seal.h"
 #include "control-plane/acme/acme.h"
+#include "control-plane/acme/dns.h"
+#include "control-plane/acme/on_demand.h"
 #include "control-plane/admin/admin.h"
 #include "control-plane/config.h"
 #include "control-plane/declared.h"
@@ -40,6 +42,7 @@ struct control_plane {
 	struct store *store;
 	struct fleet *fleet;
 	struct acme *acme;
+	struct on_demand *on_demand;
 	struct admin *admin;
 	bool stopping;
 	int exit_code;
@@ -81,15 +84,26 @@ static void acme_closed(void *arg)
 		fleet_closed(cp);
 }
 
+static void on_demand_closed(void *arg)
+{
+	struct control_plane *cp = arg;
+
+	cp->on_demand = NULL;
+	if (cp->acme)
+		acme_close(cp->acme, acme_closed, cp);
+	else
+		acme_closed(cp);
+}
+
 static void admin_closed(void *arg)
 {
 	struct control_plane *cp = arg;
 
 	cp->admin = NULL;
-	if (cp->acme)
-		acme_close(cp->acme, acme_closed, cp);
+	if (cp->on_demand)
+		on_demand_close(cp->on_demand, on_demand_closed, cp);
 	else
-		acme_closed(cp);
+		on_demand_closed(cp);
 }
 
 static void stop(struct control_plane *cp, int exit_code)
@@ -114,7 +128,7 @@ static void on_signal(int signum, void *arg)
 		admin_reload(cp->admin);
 	if (signum == SIGHUP && cp->admin && store_read_only(cp->store))
 		declared_load(cp->store, &cp->config, NULL, NULL);
-	if (signum == SIGHUP || signum == SIGUSR1)
+	if (signum == SIGHUP || signum == SIGUSR1 || signum == SIGUSR2)
 		return;
 	log_notice("stopping", log_i64("signal", signum));
 	if (cp->admin)
@@ -142,16 +156,38 @@ static int start_fleet(struct control_plane *cp, struct err *e)
 	return fleet_start(&cp->fleet, &cp->loop, cp->store, &conf, e);
 }
 
-static int start_acme(struct control_plane *cp, struct err *e)
+static struct authority_conf acme_authority(const struct cp_config *c)
 {
-	const struct cp_config *c = &cp->config;
-	const struct acme_conf conf = {
-		.control_plane_id = cp->id,
+	return (struct authority_conf){
+		.name = "default",
 		.directory = c->acme_directory,
 		.email = c->acme_email,
 		.ca_file = c->acme_ca_file,
+		.limits = c->acme_limits,
+		.eab_kid = c->acme_eab_kid,
+		.eab_hmac = c->acme_eab_hmac_key,
+		.eab_url = c->acme_eab_url,
+		.account_key_file = c->acme_account_key,
+		.agree = c->acme_tos_accepted,
+	};
+}
+
+static int start_acme(struct control_plane *cp, struct err *e)
+{
+	const struct cp_config *c = &cp->config;
+	const struct authority_conf authority = acme_authority(c);
+	struct acme_conf conf = {
+		.authority = c->acme_directory ? &authority : NULL,
+		.control_plane_id = cp->id,
+		.ca_file = c->acme_ca_file,
+		.egress = c->acme_egress_address,
 		.allow_private = c->acme_allow_private,
 		.key_type = (enum key_type)c->acme_key_type,
+		.profile = c->acme_profile,
+		.profile_required = c->acme_profile_policy == 1,
+		.preferred_chain = c->acme_preferred_chain,
+		.chain_roots = c->acme_chain_roots,
+		.park_after = (unsigned)c->acme_park_after,
 		.max_in_flight = (unsigned)c->acme_max_in_flight,
 		.barrier_timeout_ms = c->acme_barrier_timeout,
 		.barrier_required = c->acme_barrier_policy == 1,
@@ -161,9 +197,31 @@ static int start_acme(struct control_plane *cp, struct err *e)
 		.metrics = cp->metrics,
 	};
 
-	if (!c->acme_directory)
+	if (store_read_only(cp->store))
 		return 0;
+	conf.webhook_url = c->acme_webhook_url;
+	conf.webhook_secret = c->acme_webhook_secret;
+	conf.webhook_ca_file = c->acme_webhook_ca_file;
+	conf.webhook_queue = (uint64_t)c->acme_webhook_queue;
+	conf.preflight_port = (unsigned)c->acme_preflight_port;
+	conf.dns_server_given = c->dns_resolver && c->dns_resolver[0];
+	if (conf.dns_server_given &&
+	    dns_server_parse(str_from(c->dns_resolver), &conf.dns_server, e) < 0)
+		return err_prefix(e, "dns_resolver");
+	if (challenge_types_parse(str_from(c->acme_challenges), conf.challenges,
+				  &conf.challenge_count, e) < 0)
+		return err_prefix(e, "acme_challenges");
 	return acme_start(&cp->acme, &cp->loop, cp->store, cp->fleet, &conf, e);
+}
+
+static int start_on_demand(struct control_plane *cp, struct err *e)
+{
+	struct on_demand_conf conf = cp_on_demand(&cp->config);
+
+	conf.metrics = cp->metrics;
+	return cp->acme ? on_demand_start(&cp->on_demand, &cp->loop, cp->store, cp->fleet, cp->acme,
+					  &conf, e)
+			: 0;
 }
 
 static int start_admin(struct control_plane *cp, struct err *e)
@@ -185,6 +243,7 @@ static int start_admin(struct control_plane *cp, struct err *e)
 		.import_max = c->admin_import_max,
 		.imports_max = (unsigned)c->admin_imports_max,
 		.max_connections = (unsigned)c->admin_connections_max,
+		.verify = c->tls_certificate_verify,
 		.control_plane_id = cp->id,
 		.keys = cp_config_keys,
 		.key_count = cp_config_key_count,
@@ -208,7 +267,8 @@ static void start_rest(struct control_plane *cp)
 {
 	struct err e = ERR_INIT;
 
-	if (start_fleet(cp, &e) < 0 || start_acme(cp, &e) < 0 || start_admin(cp, &e) < 0) {
+	if (start_fleet(cp, &e) < 0 || start_acme(cp, &e) < 0 || start_on_demand(cp, &e) < 0 ||
+	    start_admin(cp, &e) < 0) {
 		log_crit("start failed", log_err(&e));
 		stop(cp, EXIT_CONFIG);
 		return;

@@ -7,6 +7,9 @@
 #include "common/conf/manual.h"
 #include "common/conf/start.h"
 #include "common/core/log.h"
+#include "control-plane/acme/dns.h"
+#include "control-plane/acme/message.h"
+#include "control-plane/acme/url.h"
 #include "control-plane/admin/client_roles.h"
 
 enum { EXIT_CONFIG = 2 };
@@ -110,6 +113,48 @@ static int check_database(const struct cp_config *c, struct err *e)
 	return off ? 0 : need(c->keyring_file, "keyring_file", e);
 }
 
+static int check_challenges(const struct cp_config *c, struct err *e)
+{
+	enum challenge_type types[CHALLENGE_TYPES];
+	struct addr server;
+	size_t n;
+
+	if (c->acme_challenges &&
+	    challenge_types_parse(str_from(c->acme_challenges), types, &n, e) < 0)
+		return err_prefix(e, "acme_challenges");
+	if (c->acme_webhook_url && c->acme_webhook_url[0] &&
+	    url_gate_own(str_from(c->acme_webhook_url), e) < 0)
+		return err_prefix(e, "acme_webhook_url");
+	if (c->dns_resolver && c->dns_resolver[0] &&
+	    dns_server_parse(str_from(c->dns_resolver), &server, e) < 0)
+		return err_prefix(e, "dns_resolver");
+	return 0;
+}
+
+struct on_demand_conf cp_on_demand(const struct cp_config *c)
+{
+	return (struct on_demand_conf){
+		.domains = c->acme_on_demand_domains,
+		.ask = c->acme_on_demand_ask,
+		.ask_timeout_ms = c->acme_on_demand_ask_timeout,
+		.limits = c->acme_on_demand_limits,
+		.refused_ms = c->acme_on_demand_refused_ttl,
+		.max = (unsigned)c->acme_on_demand_max,
+		.audit = c->audit_log,
+	};
+}
+
+static int check_on_demand(const struct cp_config *c, struct err *e)
+{
+	const struct on_demand_conf conf = cp_on_demand(c);
+
+	if (c->database == CP_DATABASE_OFF && (conf.domains || conf.ask))
+		return err_set(e, ERR_INVALID,
+			       "acme_on_demand_domains and acme_on_demand_ask need database = "
+			       "postgres");
+	return on_demand_check(&conf, e);
+}
+
 int cp_config_check(const struct cp_config *c, struct err *e)
 {
 	if (check_database(c, e) < 0 || need(c->cluster_cert, "cluster_cert", e) < 0 ||
@@ -117,6 +162,8 @@ int cp_config_check(const struct cp_config *c, struct err *e)
 	    need(c->cluster_ca_cert, "cluster_ca_cert", e) < 0)
 		return -1;
 	if (check_admin_certificate(c, e) < 0 || check_admin_clients(c, e) < 0)
+		return -1;
+	if (check_challenges(c, e) < 0 || check_on_demand(c, e) < 0)
 		return -1;
 	return check_admin_addresses(c, e);
 }

@@ -3,6 +3,7 @@
 #define CARDEA_CP_OPTIONS_H
 
 #include "common/core/str.h"
+#include "control-plane/acme/on_demand.h"
 #include "control-plane/config.h"
 
 /* What the command line asked for; of argv. */
@@ -19,6 +20,8 @@ int cp_options(int argc, char **argv, struct cp_config *config, struct cp_comman
 void cp_options_reload(const char *file);
 /* What cannot be told key by key: needed files, rules over several keys. */
 int cp_config_check(const struct cp_config *c, struct err *e) must_check;
+/* Issuance on demand; borrows from c, metrics are the caller's to set. */
+struct on_demand_conf cp_on_demand(const struct cp_config *c);
 /* The libpq connection string. */
 int cp_conninfo(const struct cp_config *c, struct buf *out, struct err *e) must_check;
 

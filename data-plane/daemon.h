@@ -4,15 +4,24 @@
  *                                                └─ no state: workers start with the first revision
  *     TERM: not ready ─▶ workers drain ─▶ stream ─▶ cache ─▶ status listener ─▶ end
  *
+ *     HUP: new workers with the new configuration; USR2: a new process (daemon_change.c)
+ *
  *     starting ──▶ waiting ──▶ serving ──▶ draining ──▶ closing
  */
 #ifndef CARDEA_DP_DAEMON_H
 #define CARDEA_DP_DAEMON_H
 
 #include "data-plane/config.h"
+#include "data-plane/upgrade.h"
 
-/* Runs until a signal ends it; returns the exit code. config_file is read again on HUP; NULL is
- * fine. */
-int daemon_run(const struct dp_config *config, const char *config_file);
+struct daemon_start {
+	const struct dp_config *config;
+	const char *config_file;  /* read again on HUP; NULL is fine */
+	char **argv;		  /* of this process: USR2 starts it again */
+	struct handover handover; /* of the process before this one */
+};
+
+/* Runs until a signal ends it; returns the exit code. */
+int daemon_run(const struct daemon_start *o);
 
 #endif

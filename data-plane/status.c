@@ -134,6 +134,8 @@ int status_start(struct status **out, struct loop *l, const struct status_conf *
 		struct listener_options o = {
 			.entry = c->listen.entries[s->count], .on_accept = on_accept, .arg = s};
 
+		o.fd = c->sockets ? sockets_take(c->sockets, &o.entry.addr) : -1;
+		o.inherited = o.fd >= 0;
 		s->http.http2 = s->http.http2 || o.entry.http2;
 		if (listener_start(&s->listeners[s->count], l, &o, e) != 0) {
 			status_close(s, NULL, NULL);
@@ -141,6 +143,15 @@ int status_start(struct status **out, struct loop *l, const struct status_conf *
 		}
 	}
 	*out = s;
+	return 0;
+}
+
+int status_sockets(const struct status *s, struct sockets *out, struct err *e)
+{
+	for (size_t i = 0; i < s->count; i++)
+		if (sockets_add(out, &s->conf.listen.entries[i].addr, listener_fd(s->listeners[i]),
+				e) != 0)
+			return -1;
 	return 0;
 }
 

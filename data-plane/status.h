@@ -5,6 +5,7 @@
 #include "common/metrics/metrics.h"
 #include "common/net/addr.h"
 #include "common/net/loop.h"
+#include "common/net/sockets.h"
 #include "data-plane/sync/change.h"
 
 struct status;
@@ -22,6 +23,7 @@ struct status_facts {
 struct status_conf {
 	struct listen_list listen;
 	struct metrics *metrics;
+	struct sockets *sockets; /* taken instead of new ones; may be NULL */
 	void (*facts)(struct status_facts *out, void *arg);
 	void *arg;
 };
@@ -29,6 +31,8 @@ struct status_conf {
 /* Binds and listens; c is copied. Errors name the address. */
 int status_start(struct status **out, struct loop *l, const struct status_conf *c,
 		 struct err *e) must_check;
+/* Adds its listening sockets, for the process that comes next. */
+int status_sockets(const struct status *s, struct sockets *out, struct err *e) must_check;
 /* Closes listeners and connections, frees; closed (may be NULL) is called when the last connection
  * is gone: at once, or later. */
 void status_close(struct status *s, void (*closed)(void *arg), void *arg);

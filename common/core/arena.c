@@ -1,5 +1,6 @@
 #include "common/core/arena.h"
 
+#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,23 +15,31 @@ struct arena_block {
 
 void arena_init(struct arena *a, size_t limit)
 {
-	*a = (struct arena){NULL, 0, limit};
+	*a = (struct arena){.limit = limit};
 }
 
-static void free_blocks(struct arena_block *b)
+static void free_block(const struct arena *a, struct arena_block *b)
+{
+	if (a->secret)
+		OPENSSL_cleanse(b->data, b->used);
+	free(b);
+}
+
+static void free_blocks(const struct arena *a, struct arena_block *b)
 {
 	while (b) {
 		struct arena_block *next = b->next;
 
-		free(b);
+		free_block(a, b);
 		b = next;
 	}
 }
 
 void arena_deinit(struct arena *a)
 {
-	free_blocks(a->blocks);
-	arena_init(a, a->limit);
+	free_blocks(a, a->blocks);
+	a->blocks = NULL;
+	a->used = 0;
 }
 
 void arena_reset(struct arena *a)
@@ -40,18 +49,22 @@ void arena_reset(struct arena *a)
 	a->used = 0;
 	if (!keep)
 		return;
-	free_blocks(keep->next);
+	free_blocks(a, keep->next);
 	keep->next = NULL;
-	keep->used = 0;
 	if (keep->size > BLOCK_SIZE) {
-		free(keep);
+		free_block(a, keep);
 		a->blocks = NULL;
+		return;
 	}
+	if (a->secret)
+		OPENSSL_cleanse(keep->data, keep->used);
+	keep->used = 0;
 }
 
 static struct arena_block *add_block(struct arena *a, size_t need)
 {
-	size_t size = need > BLOCK_SIZE ? need : (size_t)BLOCK_SIZE;
+	size_t least = a->block ? a->block : (size_t)BLOCK_SIZE;
+	size_t size = need > least ? need : least;
 	struct arena_block *b = malloc(sizeof(*b) + size);
 
 	if (!b)
@@ -63,7 +76,7 @@ static struct arena_block *add_block(struct arena *a, size_t need)
 	return b;
 }
 
-void *arena_alloc(struct arena *a, size_t n)
+void *arena_raw(struct arena *a, size_t n)
 {
 	struct arena_block *b = a->blocks;
 	size_t rounded;
@@ -81,17 +94,24 @@ void *arena_alloc(struct arena *a, size_t n)
 	p = b->data + b->used;
 	b->used += rounded;
 	a->used += rounded;
-	memset(p, 0, rounded);
 	return p;
+}
+
+void *arena_alloc(struct arena *a, size_t n)
+{
+	void *p = arena_raw(a, n);
+
+	return p ? memset(p, 0, n) : NULL;
 }
 
 struct str arena_str(struct arena *a, struct str s)
 {
-	char *copy = arena_alloc(a, s.len + 1);
+	char *copy = s.len < SIZE_MAX ? arena_raw(a, s.len + 1) : NULL;
 
 	if (!copy)
 		return STR_NONE;
 	if (s.len > 0)
 		memcpy(copy, s.ptr, s.len);
+	copy[s.len] = '\0';
 	return (struct str){copy, s.len};
 }

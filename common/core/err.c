@@ -125,12 +125,6 @@ int err_prefix(struct err *e, const char *fmt, ...)
 	return -1;
 }
 
-void err_clear(struct err *e)
-{
-	if (e)
-		start(e, ERR_NONE, 0);
-}
-
 const char *err_kind_name(enum err_kind kind)
 {
 	return (size_t)kind < array_len(kind_names) ? kind_names[kind] : "unknown";

@@ -70,6 +70,19 @@ static inline struct link *list_first(const struct link *head)
 	return list_empty(head) ? NULL : head->next;
 }
 
+/* Takes the first off the list; NULL when there is none. */
+static inline struct link *list_pop(struct link *head)
+{
+	struct link *first = head->next;
+
+	if (first == head)
+		return NULL;
+	head->next = first->next;
+	head->next->prev = head;
+	list_init(first);
+	return first;
+}
+
 static inline struct link *list_last(const struct link *head)
 {
 	return list_empty(head) ? NULL : head->prev;

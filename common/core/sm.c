@@ -4,14 +4,7 @@
 
 #include "common/core/log.h"
 
-bool sm_allows(const struct sm *sm, unsigned from, unsigned to)
-{
-	if (from >= sm->count || to >= sm->count)
-		return false;
-	return (sm->states[from].to & SM_TO(to)) != 0;
-}
-
-unsigned sm_move(const struct sm *sm, unsigned from, unsigned to, const char *id)
+void sm_tell(const struct sm *sm, unsigned from, unsigned to, const char *id)
 {
 	if (!sm_allows(sm, from, to)) {
 		log_crit("forbidden state move", log_str("machine", sm->name),
@@ -21,7 +14,6 @@ unsigned sm_move(const struct sm *sm, unsigned from, unsigned to, const char *id
 	}
 	log_debug("move", log_str("machine", sm->name), log_str("from", sm->states[from].name),
 		  log_str("to", sm->states[to].name), log_str("id", id));
-	return to;
 }
 
 const char *sm_name(const struct sm *sm, unsigned state)

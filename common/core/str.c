@@ -5,24 +5,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-char ascii_lower(char c)
+struct str str_decimal(char out[STR_DECIMAL_SIZE], uint64_t n)
 {
-	return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
-}
+	size_t at = STR_DECIMAL_SIZE;
 
-bool str_eq(struct str a, struct str b)
-{
-	return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
-}
-
-bool str_ieq(struct str a, struct str b)
-{
-	if (a.len != b.len)
-		return false;
-	for (size_t i = 0; i < a.len; i++)
-		if (ascii_lower(a.ptr[i]) != ascii_lower(b.ptr[i]))
-			return false;
-	return true;
+	do {
+		out[--at] = (char)('0' + n % 10);
+		n /= 10;
+	} while (n > 0);
+	return (struct str){out + at, STR_DECIMAL_SIZE - at};
 }
 
 bool str_starts(struct str s, struct str prefix)
@@ -40,17 +31,6 @@ size_t str_find(struct str s, char c, size_t from)
 	const char *at = from < s.len ? memchr(s.ptr + from, c, s.len - from) : NULL;
 
 	return at ? (size_t)(at - s.ptr) : s.len;
-}
-
-struct str str_sub(struct str s, size_t from, size_t to)
-{
-	if (!s.ptr)
-		return STR_NONE;
-	if (to > s.len)
-		to = s.len;
-	if (from > to)
-		from = to;
-	return (struct str){s.ptr + from, to - from};
 }
 
 static bool is_ows(char c)

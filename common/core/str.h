@@ -26,16 +26,47 @@ static inline struct str str_from(const char *text)
 	return (struct str){text, text ? strlen(text) : 0};
 }
 
+/* Inline: each request calls these some hundred times. */
+static inline char ascii_lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
 /* Bytes compare equal; not for secrets. */
-bool str_eq(struct str a, struct str b);
+static inline bool str_eq(struct str a, struct str b)
+{
+	return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
 /* ASCII letters compare without case. */
-bool str_ieq(struct str a, struct str b);
+static inline bool str_ieq(struct str a, struct str b)
+{
+	if (a.len != b.len)
+		return false;
+	for (size_t i = 0; i < a.len; i++)
+		if (ascii_lower(a.ptr[i]) != ascii_lower(b.ptr[i]))
+			return false;
+	return true;
+}
+
+/* Whether s begins with prefix. */
 bool str_starts(struct str s, struct str prefix);
+/* Whether s ends with suffix. */
 bool str_ends(struct str s, struct str suffix);
 /* First position of c at or after `from`, or s.len. */
 size_t str_find(struct str s, char c, size_t from);
 /* s[from, to), both cut to the length. */
-struct str str_sub(struct str s, size_t from, size_t to);
+static inline struct str str_sub(struct str s, size_t from, size_t to)
+{
+	if (!s.ptr)
+		return STR_NONE;
+	if (to > s.len)
+		to = s.len;
+	if (from > to)
+		from = to;
+	return (struct str){s.ptr + from, to - from};
+}
+
 /* Without spaces and tabs at both ends (RFC 9110 OWS). */
 struct str str_trim(struct str s);
 /* Decimal digits only, no sign, no space; -1 when empty, not a digit, or larger than UINT64_MAX. */
@@ -45,7 +76,9 @@ char *str_dup(struct str s);
 /* Splits at c: *head is what stands before it; returns false when *rest is used up. `a,,b` gives
  * three pieces. */
 bool str_split(struct str *rest, char c, struct str *head);
-char ascii_lower(char c);
+enum { STR_DECIMAL_SIZE = 20 };
+/* The number's digits, somewhere in out. */
+struct str str_decimal(char out[STR_DECIMAL_SIZE], uint64_t n);
 
 /* A growing run of bytes with a limit. data[0..len) is valid and, when data is not NULL, data[len]
  * is NUL. */

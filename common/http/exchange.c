@@ -43,11 +43,13 @@ static void reset(struct exchange *x)
 {
 	struct arena arena = x->arena;
 	struct h2_stream stream = x->stream;
+	struct h1_parser *parser = x->parser;
 
 	arena_reset(&arena);
 	memset(x, 0, sizeof(*x));
 	x->arena = arena;
 	x->stream = stream;
+	x->parser = parser;
 	list_init(&x->link);
 	list_init(&x->due);
 }
@@ -72,6 +74,7 @@ struct exchange *exchange_take(struct session *s)
 void exchange_free(struct exchange *x)
 {
 	h2_stream_deinit(&x->stream);
+	free(x->parser);
 	arena_deinit(&x->arena);
 	free(x);
 }
@@ -124,7 +127,7 @@ void exchange_open(struct exchange *x)
 	x->handler->on_head(x, x->arg);
 	if (x->state != EXCHANGE_OPEN || x->silent || x->responded)
 		return;
-	if (x->handler->on_body)
+	if (x->handler->on_body && !x->session->server->manual_continue)
 		exchange_continue(x);
 }
 
@@ -153,6 +156,15 @@ static void over_body_limit(struct exchange *x)
 	err_set(&e, ERR_LIMIT, "the request body is larger than %llu bytes",
 		(unsigned long long)x->session->server->limits.body);
 	exchange_reject(x, 413, "body", &e);
+}
+
+void exchange_fell_silent(struct exchange *x)
+{
+	struct err e = ERR_INIT;
+
+	err_set(&e, ERR_TIMEOUT, "no byte in either direction for %llu ms",
+		(unsigned long long)x->silence_ms);
+	exchange_reject(x, 408, "silence", &e);
 }
 
 /* After the answer, or with nobody to take it. */
@@ -206,11 +218,21 @@ static void abort_with(struct exchange *x, const struct err *why)
 	x->session->protocol->abort(x);
 }
 
+/* Whoever takes the answer while it sends is not silent. */
+static void note_answer(struct exchange *x)
+{
+	if (!x->request_done)
+		x->answer_ms = session_clock();
+}
+
 static void respond(struct exchange *x, const struct http_response *r, bool end)
 {
-	struct err e = ERR_INIT;
+	struct err e;
 
+	err_clear(&e);
+	note_answer(x);
 	x->responded = true;
+	x->status = r->status;
 	x->continued = x->continued || !x->request.expect_continue;
 	x->response_done = end;
 	if (x->session->protocol->respond(x, r, end, &e) != 0)
@@ -221,9 +243,11 @@ static void respond(struct exchange *x, const struct http_response *r, bool end)
 
 static bool write_body(struct exchange *x, struct str bytes, bool last)
 {
-	struct err e = ERR_INIT;
+	struct err e;
 	bool room = true;
 
+	err_clear(&e);
+	note_answer(x);
 	x->response_done = x->response_done || last;
 	if (x->session->protocol->write(x, bytes, last, &room, &e) != 0) {
 		abort_with(x, &e);
@@ -258,6 +282,9 @@ static void reply(struct exchange *x, unsigned status, struct str content_type, 
 		write_body(x, body, true);
 }
 
+static struct http_field retry_after_field = {{"retry-after", 11}, {"1", 1}};
+static const struct http_fields retry_after = {&retry_after_field, 1, 1};
+
 static void answer(struct exchange *x, unsigned status)
 {
 	struct http_server *server = x->session->server;
@@ -272,9 +299,11 @@ static void answer(struct exchange *x, unsigned status)
 		abort_with(x, NULL);
 		return;
 	}
+	if (server->on_refused && !x->was_open)
+		server->on_refused(x, status, server->arg);
 	if (server->error_body)
 		body = server->error_body(status, &type, server->arg);
-	reply(x, status, type, body, NULL);
+	reply(x, status, type, body, status == 503 ? &retry_after : NULL);
 }
 
 /* --- the handler's calls --- */
@@ -282,6 +311,11 @@ static void answer(struct exchange *x, unsigned status)
 const struct http_request *exchange_request(const struct exchange *x)
 {
 	return &x->request;
+}
+
+unsigned exchange_status(const struct exchange *x)
+{
+	return x->status;
 }
 
 struct arena *exchange_arena(struct exchange *x)
@@ -367,9 +401,57 @@ void exchange_continue(struct exchange *x)
 	x->continued = true;
 	if (!x->request.expect_continue || x->request_done)
 		return;
-	if (x->session->protocol->interim(x, &e) != 0)
+	if (x->session->protocol->interim(x, 100, NULL, &e) != 0)
 		abort_with(x, &e);
 	session_touched(x->session);
+}
+
+void exchange_interim(struct exchange *x, unsigned status, const struct http_fields *fields)
+{
+	struct err e = ERR_INIT;
+
+	if (!is_heard(x) || x->responded)
+		return;
+	if (x->session->protocol->interim(x, status, fields, &e) != 0)
+		abort_with(x, &e);
+	session_touched(x->session);
+}
+
+const struct http_fields *exchange_request_trailers(const struct exchange *x)
+{
+	return x->session->protocol->request_trailers(x);
+}
+
+bool exchange_te_trailers(const struct exchange *x)
+{
+	return x->session->protocol->te_trailers(x);
+}
+
+struct str exchange_upgrade(const struct exchange *x)
+{
+	const struct session_protocol *p = x->session->protocol;
+
+	return p->upgrade ? p->upgrade(x) : STR_NONE;
+}
+
+struct conn *exchange_switch(struct exchange *x, const struct http_response *r, struct str *left)
+{
+	struct err e = ERR_INIT;
+
+	if (!is_heard(x) || x->responded || !exchange_upgrade(x).ptr || !x->request_done)
+		return NULL;
+	if (x->session->protocol->take(x, r, left, &e) != 0) {
+		abort_with(x, &e);
+		session_touched(x->session);
+		return NULL;
+	}
+	x->responded = x->response_done = true;
+	return session_give(x->session);
+}
+
+void exchange_limit_silence(struct exchange *x, uint64_t ms)
+{
+	x->silence_ms = ms;
 }
 
 void exchange_abort(struct exchange *x, const struct err *why)

@@ -4,7 +4,10 @@
 
 #include "common/http/syntax.h"
 
-enum { METHOD_MAX = 32 };
+enum {
+	METHOD_MAX = 32,
+	LINE_MORE = 3, /* a space behind the colon, and CRLF */
+};
 
 unsigned h1_version(struct str s, enum http_version *version)
 {
@@ -116,15 +119,30 @@ enum h1_event h1_request_line(struct h1_parser *p, struct str line)
 
 /* --- fields --- */
 
+/* For a line of n bytes with a space more and its CRLF. */
+static char *line_room(struct h1_parser *p, size_t n)
+{
+	if (n + LINE_MORE <= p->lines_cap - p->lines_len)
+		return p->lines + p->lines_len;
+	return arena_raw(p->arena, n + LINE_MORE);
+}
+
+/* What became of it counts when it stands behind the others. */
+static void line_done(struct h1_parser *p, const char *line, size_t n)
+{
+	if (p->lines && line == p->lines + p->lines_len)
+		p->lines_len += n;
+}
+
 enum h1_event h1_field(struct h1_parser *p, struct str line, struct http_field *f)
 {
 	struct str value;
-	char *copy;
+	char *copy, *to;
 	size_t n = 0;
 
 	if (line.ptr[0] == ' ' || line.ptr[0] == '\t')
 		return h1_fail(p, 400, p->field_count == 0 ? "H1-08" : "H1-09");
-	copy = arena_alloc(p->arena, line.len);
+	copy = line_room(p, line.len);
 	if (!copy)
 		return h1_fail_memory(p);
 	for (; n < line.len; n++) {
@@ -139,10 +157,17 @@ enum h1_event h1_field(struct h1_parser *p, struct str line, struct http_field *
 	value = str_trim(str_sub(line, n + 1, line.len));
 	if (!http_is_field_value(value))
 		return h1_fail(p, 400, "H1-11");
+	to = copy + n;
+	*to++ = ':';
+	*to++ = ' ';
 	if (value.len > 0)
-		memcpy(copy + n, value.ptr, value.len);
+		memcpy(to, value.ptr, value.len);
 	f->name = (struct str){copy, n};
-	f->value = (struct str){copy + n, value.len};
+	f->value = (struct str){to, value.len};
+	to += value.len;
+	*to++ = '\r';
+	*to++ = '\n';
+	line_done(p, copy, (size_t)(to - copy));
 	p->field_count++;
 	return H1_MORE;
 }
@@ -167,6 +192,12 @@ static const struct {
 
 static enum h1_own_field own_field(const struct h1_parser *p, struct str name)
 {
+	/* Bit n: a name above has n bytes. */
+	const uint32_t lengths =
+		1U << 2 | 1U << 4 | 1U << 6 | 1U << 7 | 1U << 10 | 1U << 14 | 1U << 16 | 1U << 17;
+
+	if (name.len > 17 || !(lengths >> name.len & 1))
+		return H1_OWN_COUNT;
 	for (size_t i = 0; i < array_len(own_fields); i++)
 		if (str_eq(own_fields[i].name, name))
 			return p->response && own_fields[i].of_requests ? H1_OWN_COUNT

@@ -97,6 +97,8 @@ static void start(struct h1_parser *p, struct arena *a)
 	p->trailers = p->connection = (struct http_fields){NULL, 0, 0};
 	p->arena = a;
 	p->section = p->extensions = 0;
+	p->lines = NULL;
+	p->lines_len = p->lines_cap = 0;
 	p->left = p->received = 0;
 	p->field_count = 0;
 	memset(p->own, 0, sizeof(p->own));
@@ -210,6 +212,27 @@ static enum h1_event check_first_byte(struct h1_parser *p, char first)
 	return H1_MORE;
 }
 
+/* Room for the fields that are there to be read, one behind the other. Each line may grow by the
+ * space behind its colon. Fields that come later, or find no room, stand alone. */
+static void make_room(struct h1_parser *p, struct str in)
+{
+	size_t at = 0, lines = 0, n = 0;
+
+	while (at < in.len && at < p->limits.head && n != 2) {
+		const char *lf = memchr(in.ptr + at, '\n', in.len - at);
+
+		if (!lf)
+			break;
+		n = (size_t)(lf - in.ptr) + 1 - at;
+		at += n;
+		lines++;
+	}
+	if (lines < 2)
+		return;
+	p->lines = arena_raw(p->arena, at + lines);
+	p->lines_cap = p->lines ? at + lines : 0;
+}
+
 static bool step_line(struct h1_parser *p, struct str *in, struct str *body, enum h1_event *event)
 {
 	const struct line_limit limit = {p->limits.request_line, "limit_request_line", 414,
@@ -224,8 +247,10 @@ static bool step_line(struct h1_parser *p, struct str *in, struct str *body, enu
 		return true;
 	if (line.len > 0) {
 		*event = p->response ? h1_status_line(p, line) : h1_request_line(p, line);
-		if (*event == H1_MORE)
+		if (*event == H1_MORE) {
 			h1_parser_move(p, H1_STATE_FIELDS);
+			make_room(p, *in);
+		}
 	} else if (p->blank) {
 		*event = h1_fail(p, 400, "H1-13");
 	} else {
@@ -239,10 +264,13 @@ static bool step_line(struct h1_parser *p, struct str *in, struct str *body, enu
 
 static enum h1_event finish_head(struct h1_parser *p)
 {
+	struct http_lines *lines = p->response ? &p->response->lines : &p->request->lines;
 	enum h1_state content = H1_STATE_FIXED;
 
 	if ((p->response ? h1_status_finish(p) : h1_head_finish(p)) == H1_ERROR)
 		return H1_ERROR;
+	lines->of[0] = (struct str){p->lines, p->lines_len};
+	p->lines_len = p->lines_cap = 0; /* trailers are none of them */
 	p->section = 0;
 	p->field_count = 0;
 	buf_deinit(&p->partial);
@@ -461,6 +489,11 @@ enum h1_event h1_parse(struct h1_parser *p, struct str *in, struct str *body)
 	while (!steps[p->state](p, in, body, &event))
 		;
 	return event;
+}
+
+bool h1_parser_has_content(const struct h1_parser *p)
+{
+	return p->chunked || p->until_close || p->left > 0;
 }
 
 enum h1_event h1_parse_end(struct h1_parser *p)

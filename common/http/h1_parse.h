@@ -116,6 +116,8 @@ struct h1_parser {
 	struct str absolute;	       /* authority of an absolute-form target */
 	unsigned field_count;	       /* lines of this head or trailer section */
 	struct http_fields connection; /* every Connection field */
+	char *lines;		       /* of the arena: room for the fields, as http_lines */
+	size_t lines_len, lines_cap;
 	struct h1_own_value own[H1_OWN_COUNT];
 };
 
@@ -135,6 +137,8 @@ void h1_parser_start(struct h1_parser *p, struct arena *a, struct http_request *
  * HEAD would have had). */
 void h1_parser_start_response(struct h1_parser *p, struct arena *a, struct http_response *response,
 			      struct str method);
+/* After H1_HEAD: whether content, or an end of it, is still to come. */
+bool h1_parser_has_content(const struct h1_parser *p);
 /* The peer ended the connection as the protocol below has it (TLS: with close_notify). H1_END: a
  * response without a length is complete now, or nothing had begun. H1_ERROR: a message is cut
  * short (UP-02). */

@@ -23,14 +23,9 @@ static void put(struct buf *out, struct str s)
 
 static void put_number(struct buf *out, uint64_t n)
 {
-	char digits[20];
-	size_t at = sizeof(digits);
+	char digits[STR_DECIMAL_SIZE];
 
-	do {
-		digits[--at] = (char)('0' + n % 10);
-		n /= 10;
-	} while (n > 0);
-	put(out, (struct str){digits + at, sizeof(digits) - at});
+	put(out, str_decimal(digits, n));
 }
 
 static void put_field(struct buf *out, struct str name, struct str value)
@@ -54,30 +49,71 @@ static bool is_own(struct str name)
 	return http_is_hop_by_hop(name) || str_ieq(name, STR("content-length"));
 }
 
-/* Checks the fields and makes room for them and our own lines. */
-static int prepare(struct buf *out, const struct http_fields *f, size_t more, struct err *e)
+static const struct http_lines no_lines = {{{NULL, 0}, {NULL, 0}}};
+
+/* Room for the fields, our own lines and `more`. */
+static int reserve(struct buf *out, const struct http_fields *f, size_t more, struct err *e)
 {
 	size_t need = OWN_LINES + more;
 
-	for (size_t i = 0; i < f->count; i++) {
-		const struct http_field *field = &f->items[i];
-
-		if (!http_is_token(field->name))
-			return err_set(e, ERR_INVALID, "field name %zu is not a token", i + 1);
-		if (!http_is_field_value(field->value))
-			return err_set(e, ERR_INVALID, "control byte in the value of field %.*s",
-				       (int)field->name.len, field->name.ptr);
-		need += field->name.len + field->value.len + LINE_SLACK;
-	}
+	for (size_t i = 0; i < f->count; i++)
+		need += f->items[i].name.len + f->items[i].value.len + LINE_SLACK;
 	return buf_reserve(out, need, e);
 }
 
-/* STR_NONE as `without`: none. */
-static void put_fields(struct buf *out, const struct http_fields *f, struct str without)
+static int check_field(const struct http_field *f, size_t at, struct err *e)
 {
-	for (size_t i = 0; i < f->count; i++)
-		if (!is_own(f->items[i].name) && !str_ieq(f->items[i].name, without))
-			put_field(out, f->items[i].name, f->items[i].value);
+	if (!http_is_token(f->name))
+		return err_set(e, ERR_INVALID, "field name %zu is not a token", at + 1);
+	if (!http_is_field_value(f->value))
+		return err_set(e, ERR_INVALID, "control byte in the value of field %.*s",
+			       (int)f->name.len, f->name.ptr);
+	return 0;
+}
+
+/* How many fields from `from` on are lines, each behind the one before; *run is all of them. */
+static size_t find_run(const struct http_fields *f, size_t from, const struct http_lines *lines,
+		       struct str *run)
+{
+	size_t i = from;
+
+	run->ptr = f->items[from].name.ptr;
+	run->len = 0;
+	while (i < f->count && f->items[i].name.ptr == run->ptr + run->len &&
+	       http_is_line(lines, &f->items[i])) {
+		run->len += f->items[i].name.len + f->items[i].value.len + LINE_SLACK;
+		i++;
+	}
+	return i - from;
+}
+
+/* Fields, and the empty line. Room is there. STR_NONE as `without`: none. On error out ends at
+ * `start` again. */
+static int put_fields(struct buf *out, size_t start, const struct http_fields *f,
+		      const struct http_lines *lines, struct str without, struct err *e)
+{
+	struct str run;
+
+	for (size_t i = 0; i < f->count;) {
+		const struct http_field *field = &f->items[i];
+		size_t n = find_run(f, i, lines, &run);
+
+		if (n > 0) {
+			put(out, run);
+			i += n;
+			continue;
+		}
+		if (check_field(field, i, e) < 0) {
+			out->len = start;
+			out->data[start] = '\0';
+			return -1;
+		}
+		if (!is_own(field->name) && !str_ieq(field->name, without))
+			put_field(out, field->name, field->value);
+		i++;
+	}
+	put(out, STR("\r\n"));
+	return 0;
 }
 
 static void put_status_line(struct buf *out, unsigned status)
@@ -126,27 +162,34 @@ static void put_framing(struct h1_writer *w, struct buf *out, const struct http_
 int h1_write_head(struct h1_writer *w, struct buf *out, const struct http_response *r,
 		  const struct h1_head_options *o, struct err *e)
 {
+	size_t start = out->len;
 	bool server = o->server.ptr && !http_fields_get(&r->fields, STR("server")).ptr;
+	bool date = o->date.ptr && !http_fields_get(&r->fields, STR("date")).ptr;
+	struct str upgrade =
+		r->status == 426 ? http_fields_get(&r->fields, STR("upgrade")) : STR_NONE;
 
 	if (r->status < 200 || r->status > HTTP_STATUS_MAX)
 		return err_set(e, ERR_INVALID, "%u is no final status", r->status);
-	if (prepare(out, &r->fields, o->date.len + o->server.len, e) < 0)
+	if (reserve(out, &r->fields, o->date.len + o->server.len, e) < 0)
 		return -1;
 	w->close = o->close;
 	put_status_line(out, r->status);
-	if (o->date.ptr)
+	if (date)
 		put_field(out, STR("Date"), o->date);
 	if (server)
 		put_field(out, STR("Server"), o->server);
 	put_framing(w, out, r, o);
 	w->done = o->end || o->head_only || !status_has_body(r->status);
+	if (upgrade.ptr)
+		put_field(out, STR("Upgrade"), upgrade);
 	if (w->close)
-		put(out, STR("Connection: close\r\n"));
+		put(out, upgrade.ptr ? STR("Connection: Upgrade, close\r\n")
+				     : STR("Connection: close\r\n"));
+	else if (upgrade.ptr)
+		put(out, STR("Connection: Upgrade\r\n"));
 	else if (o->version == HTTP_10)
 		put(out, STR("Connection: keep-alive\r\n"));
-	put_fields(out, &r->fields, o->date.ptr ? STR("date") : STR_NONE);
-	put(out, STR("\r\n"));
-	return 0;
+	return put_fields(out, start, &r->fields, &r->lines, STR_NONE, e);
 }
 
 static int write_length(struct h1_writer *w, struct buf *out, struct str bytes, bool last,
@@ -211,21 +254,22 @@ int h1_write_body(struct h1_writer *w, struct buf *out, struct str bytes, bool l
 int h1_write_trailers(struct h1_writer *w, struct buf *out, const struct http_fields *trailers,
 		      struct err *e)
 {
+	size_t start = out->len;
+
 	if (w->done || w->framing != H1_FRAMING_CHUNKED)
 		return h1_write_body(w, out, STR_NONE, true, e);
-	if (prepare(out, trailers, 0, e) < 0)
+	if (reserve(out, trailers, 0, e) < 0)
 		return -1;
 	put(out, STR("0\r\n"));
-	put_fields(out, trailers, STR_NONE);
-	put(out, STR("\r\n"));
 	w->done = true;
-	return 0;
+	return put_fields(out, start, trailers, &no_lines, STR_NONE, e);
 }
 
 int h1_write_interim(struct buf *out, enum http_version version, unsigned status,
 		     const struct http_fields *fields, struct err *e)
 {
 	static const struct http_fields none = {NULL, 0, 0};
+	size_t start = out->len;
 
 	if (status < HTTP_STATUS_MIN || status > 199 || status == 101)
 		return err_set(e, ERR_INVALID, "%u is no interim status", status);
@@ -233,12 +277,25 @@ int h1_write_interim(struct buf *out, enum http_version version, unsigned status
 		return 0;
 	if (!fields)
 		fields = &none;
-	if (prepare(out, fields, 0, e) < 0)
+	if (reserve(out, fields, 0, e) < 0)
 		return -1;
 	put_status_line(out, status);
-	put_fields(out, fields, STR_NONE);
-	put(out, STR("\r\n"));
-	return 0;
+	return put_fields(out, start, fields, &no_lines, STR_NONE, e);
+}
+
+int h1_write_switch(struct buf *out, const struct http_response *r, struct str upgrade,
+		    struct err *e)
+{
+	size_t start = out->len;
+
+	if (!http_is_token(upgrade))
+		return err_set(e, ERR_INVALID, "malformed token of an upgrade");
+	if (reserve(out, &r->fields, upgrade.len, e) < 0)
+		return -1;
+	put_status_line(out, 101);
+	put_field(out, STR("Upgrade"), upgrade);
+	put_field(out, STR("Connection"), STR("Upgrade"));
+	return put_fields(out, start, &r->fields, &r->lines, STR_NONE, e);
 }
 
 /* A method without a body by custom gets no "Content-Length: 0" (RFC 9110 8.6). */
@@ -265,29 +322,48 @@ static void put_request_framing(struct h1_writer *w, struct buf *out, const stru
 	w->done = w->framing == H1_FRAMING_NONE;
 }
 
-int h1_write_request(struct h1_writer *w, struct buf *out, const struct http_request *r, bool close,
-		     struct err *e)
+static void put_connection(struct buf *out, const struct h1_request_options *o)
 {
+	if (o->te_trailers)
+		put(out, STR("TE: trailers\r\n"));
+	if (o->upgrade.ptr)
+		put_field(out, STR("Upgrade"), o->upgrade);
+	if (!o->te_trailers && !o->upgrade.ptr && !o->close)
+		return;
+	put(out, STR("Connection: "));
+	if (o->te_trailers)
+		put(out, o->upgrade.ptr || o->close ? STR("TE, ") : STR("TE"));
+	if (o->upgrade.ptr)
+		put(out, STR("Upgrade"));
+	else if (o->close)
+		put(out, STR("close"));
+	put(out, STR("\r\n"));
+}
+
+int h1_write_request(struct h1_writer *w, struct buf *out, const struct http_request *r,
+		     const struct h1_request_options *o, struct err *e)
+{
+	size_t start = out->len;
 	struct str host;
 
 	if (!http_is_token(r->method) || !http_is_target(r->target))
 		return err_set(e, ERR_INVALID, "malformed method or target");
 	if (r->authority.ptr && !http_is_authority(r->authority, &host))
 		return err_set(e, ERR_INVALID, "malformed authority");
-	if (prepare(out, &r->fields, r->method.len + r->target.len + r->authority.len, e) < 0)
+	if (o->upgrade.ptr && !http_is_token(o->upgrade))
+		return err_set(e, ERR_INVALID, "malformed token of an upgrade");
+	if (reserve(out, &r->fields,
+		    r->method.len + r->target.len + r->authority.len + o->upgrade.len, e) < 0)
 		return -1;
-	w->close = close;
+	w->close = o->close;
 	put(out, r->method);
 	put(out, STR(" "));
 	put(out, r->target);
 	put(out, STR(" HTTP/1.1\r\n"));
 	put_field(out, STR("Host"), r->authority);
 	put_request_framing(w, out, r);
-	if (close)
-		put(out, STR("Connection: close\r\n"));
+	put_connection(out, o);
 	if (r->expect_continue && r->has_body)
 		put(out, STR("Expect: 100-continue\r\n"));
-	put_fields(out, &r->fields, STR("host"));
-	put(out, STR("\r\n"));
-	return 0;
+	return put_fields(out, start, &r->fields, &r->lines, STR("host"), e);
 }

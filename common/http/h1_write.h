@@ -40,7 +40,8 @@ struct h1_head_options {
 /* Appends a final response head (status 200..599) and prepares *w for the body. content_length -1
  * with a body to come: chunked, or until close for HTTP/1.0. -1 with `end`: "Content-Length: 0"
  * where a body could be. Left out of r->fields: Connection, Keep-Alive, Proxy-Connection, TE,
- * Trailer, Transfer-Encoding, Upgrade, Content-Length (UP-07), and Date when one is given in o.
+ * Trailer, Transfer-Encoding, Upgrade but with 426, Content-Length (UP-07). Date is that of the
+ * fields, or the one in o.
  * ERR_INVALID: a field name that is no token, or a control byte in a value (out is as before);
  * ERR_LIMIT, ERR_MEMORY of the buffer. */
 int h1_write_head(struct h1_writer *w, struct buf *out, const struct http_response *r,
@@ -56,9 +57,17 @@ int h1_write_trailers(struct h1_writer *w, struct buf *out, const struct http_fi
 /* Appends an interim response: 100 without fields, 103 with them. Nothing for HTTP/1.0. */
 int h1_write_interim(struct buf *out, enum http_version version, unsigned status,
 		     const struct http_fields *fields, struct err *e) must_check;
+/* Appends a 101 to the protocol `upgrade` (RFC 9110 7.8), with the fields of r. */
+int h1_write_switch(struct buf *out, const struct http_response *r, struct str upgrade,
+		    struct err *e) must_check;
+struct h1_request_options {
+	bool close;	    /* `Connection: close` */
+	bool te_trailers;   /* `TE: trailers` */
+	struct str upgrade; /* token of `Upgrade`; STR_NONE: none. Not with close */
+};
 /* Appends a request head (for an upstream, HTTP/1.1): origin-form, Host from authority, own framing
- * out of content_length and has_body, fields as in h1_write_head. close: `Connection: close`. */
-int h1_write_request(struct h1_writer *w, struct buf *out, const struct http_request *r, bool close,
-		     struct err *e) must_check;
+ * out of content_length and has_body, fields as in h1_write_head. */
+int h1_write_request(struct h1_writer *w, struct buf *out, const struct http_request *r,
+		     const struct h1_request_options *o, struct err *e) must_check;
 
 #endif

@@ -10,13 +10,15 @@
 #include <stdlib.h>
 
 #include "common/http/h2_internal.h"
+#include "common/http/h2_mem.h"
 
 enum {
 	FIELD_DEFAULT = 16 << 10,
 	HEAD_DEFAULT = 32 << 10,
 	FIELDS_DEFAULT = 100,
 	STREAMS_DEFAULT = 128,
-	FIELD_COST = 32, /* RFC 9113 6.5.2 */
+	STREAMS_UNKNOWN = 100, /* RFC 9113 6.5.2: no peer should take fewer */
+	FIELD_COST = 32,       /* RFC 9113 6.5.2 */
 	ACKS_QUEUED = 1000,
 	TRAILERS_MAX = 8 << 10,
 	TRAILER_FIELDS = 32,
@@ -198,8 +200,25 @@ static void forget(struct h2 *h, struct h2_stream *s)
 
 void h2_detach(struct h2 *h, struct h2_stream *s)
 {
-	if (!s->closed)
-		forget(h, s);
+	if (s->closed)
+		return;
+	/* nghttp2 sends nothing more of a stream that is to be reset, its head neither. */
+	if (h->o.server)
+		h2_reset(h, s, NGHTTP2_INTERNAL_ERROR);
+	forget(h, s);
+}
+
+static void interim_received(struct h2 *h, struct h2_stream *s)
+{
+	int32_t id = s->id;
+
+	if (h->o.events->on_interim)
+		h->o.events->on_interim(h, s, h->o.arg);
+	s = h2_find(h, id); /* it may have been detached */
+	if (!s)
+		return;
+	s->fields.count = 0;
+	s->content_length = -1;
 }
 
 static void head_received(struct h2 *h, struct h2_stream *s)
@@ -207,7 +226,7 @@ static void head_received(struct h2 *h, struct h2_stream *s)
 	s->count = 0;
 	s->block = 0;
 	if (!h->o.server && s->status >= 100 && s->status < 200) {
-		s->fields.count = 0;
+		interim_received(h, s);
 		return;
 	}
 	s->head_done = true;
@@ -216,14 +235,18 @@ static void head_received(struct h2 *h, struct h2_stream *s)
 
 static void headers_received(struct h2 *h, const nghttp2_frame *frame)
 {
-	struct h2_stream *s = h2_find(h, frame->hd.stream_id);
+	struct h2_stream *s = h->current;
 
-	h->current = NULL;
-	if (!s || s->closed || s->own_reset)
+	if (!s || s->own_reset) {
+		h->current = NULL;
 		return;
+	}
 	s->remote_ended = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
 	if (!s->head_done)
 		head_received(h, s);
+	if (!h->current) /* detached */
+		return;
+	h->current = NULL;
 	if (s->remote_ended && s->head_done && !s->own_reset)
 		remote_end(h, s);
 }
@@ -250,6 +273,9 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
 		break;
 	case NGHTTP2_DATA:
 		data_received(h, frame);
+		break;
+	case NGHTTP2_SETTINGS:
+		h->settings = h->settings || !(frame->hd.flags & NGHTTP2_FLAG_ACK);
 		break;
 	case NGHTTP2_PING:
 		if ((frame->hd.flags & NGHTTP2_FLAG_ACK) && h->o.events->on_pong)
@@ -296,6 +322,11 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
 
 static int new_session(struct h2 *h, nghttp2_session_callbacks *callbacks, nghttp2_option *option)
 {
+	nghttp2_mem mem = {0};
+	nghttp2_mem *with = h->o.mem ? &mem : NULL;
+
+	if (with)
+		mem = h2_mem_hooks(h->o.mem);
 	nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
 	nghttp2_session_callbacks_set_on_header_callback2(callbacks, on_header);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
@@ -306,9 +337,11 @@ static int new_session(struct h2 *h, nghttp2_session_callbacks *callbacks, nghtt
 	nghttp2_option_set_max_outbound_ack(option, ACKS_QUEUED);
 	/* Closed streams are kept for the old priority scheme only, which is not used here. */
 	nghttp2_option_set_no_closed_streams(option, 1);
+	if (h->o.patient)
+		nghttp2_option_set_peer_max_concurrent_streams(option, 1);
 	if (h->o.server)
-		return nghttp2_session_server_new2(&h->session, callbacks, h, option);
-	return nghttp2_session_client_new2(&h->session, callbacks, h, option);
+		return nghttp2_session_server_new3(&h->session, callbacks, h, option, with);
+	return nghttp2_session_client_new3(&h->session, callbacks, h, option, with);
 }
 
 static int make_session(struct h2 *h)
@@ -435,4 +468,16 @@ bool h2_finished(const struct h2 *h)
 unsigned h2_open_streams(const struct h2 *h)
 {
 	return h->open;
+}
+
+unsigned h2_room(const struct h2 *h)
+{
+	uint32_t max = STREAMS_UNKNOWN;
+
+	if (h->settings)
+		max = nghttp2_session_get_remote_settings(h->session,
+							  NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+	if (h->broken || !nghttp2_session_check_request_allowed(h->session) || h->open >= max)
+		return 0;
+	return max - h->open;
 }

@@ -21,6 +21,7 @@
 #include "common/http/msg.h"
 
 struct h2;
+struct h2_mem;
 
 enum {
 	H2_WINDOW = 65535, /* per stream, what we buffer of a body */
@@ -55,6 +56,7 @@ struct h2_stream {
 	struct http_fields *trailing; /* private: trailers to send */
 	unsigned count;		      /* private: fields seen */
 	bool head_done;		      /* private */
+	bool head_sent;		      /* read: client: the peer may have seen the request */
 	bool remote_ended;	      /* read: nothing more comes */
 	bool last;		      /* private: out is complete */
 	bool deferred;		      /* private: nghttp2 waits for h2_write */
@@ -70,7 +72,7 @@ struct h2_events {
 	/* Server only: the peer opens a stream. Returns an initialised h2_stream, or NULL:
 	 * REFUSED_STREAM. */
 	struct h2_stream *(*on_begin)(struct h2 *h, void *arg);
-	/* Head complete. Interim (1xx) answers are not given. */
+	/* Head complete. */
 	void (*on_head)(struct h2 *h, struct h2_stream *s, void *arg);
 	/* The bytes count against the window until h2_consumed. */
 	void (*on_data)(struct h2 *h, struct h2_stream *s, struct str bytes, void *arg);
@@ -87,6 +89,9 @@ struct h2_events {
 	/* This side refused something: a row of reliability-goals or an error code's name. May be
 	 * NULL. */
 	void (*on_rejected)(struct h2 *h, const char *reason, void *arg);
+	/* Client: an interim answer (1xx): status and fields, until the call returns. May be NULL.
+	 */
+	void (*on_interim)(struct h2 *h, struct h2_stream *s, void *arg);
 };
 
 struct h2_options {
@@ -96,6 +101,10 @@ struct h2_options {
 	unsigned fields;  /* 0: 100 */
 	unsigned streams; /* server: concurrent; 0: 128 */
 	uint32_t window;  /* per stream; 0: H2_WINDOW */
+	/* Client: one request goes out before the peer's limit is known, the others wait for it:
+	 * what was beyond it would be refused. */
+	bool patient;
+	struct h2_mem *mem; /* shared by the owner's connections; NULL: malloc's */
 	const struct h2_events *events;
 	void *arg;
 };
@@ -125,7 +134,8 @@ void h2_stream_deinit(struct h2_stream *s);
 /* Client: opens a stream. fields begin with the pseudo-fields. end: no body. */
 int h2_request(struct h2 *h, struct h2_stream *s, const struct http_fields *fields, bool end,
 	       struct err *e) must_check;
-/* Server: the final head; fields begin with :status. Fields are copied. */
+/* Server: the final head; fields begin with :status, names are in lower case. Their strings are not
+ * copied: they live until on_close, or h2_detach. */
 int h2_respond(struct h2 *h, struct h2_stream *s, const struct http_fields *fields, bool end,
 	       struct err *e) must_check;
 /* Server: an interim answer (100). */
@@ -143,7 +153,8 @@ size_t h2_queued(const struct h2_stream *s);
 void h2_consumed(struct h2 *h, struct h2_stream *s, size_t n);
 /* RST_STREAM; on_close follows from h2_emit. Safe on a closed stream. */
 void h2_reset(struct h2 *h, struct h2_stream *s, uint32_t code);
-/* Forgets an open stream that was reset: no more events of it, its memory is the owner's again. */
+/* Forgets an open stream that was reset (a server's is reset now at the latest): no more events of
+ * it, its memory is the owner's again. */
 void h2_detach(struct h2 *h, struct h2_stream *s);
 /* Once our side has ended, RST(NO_ERROR) if the peer's has not (H2-21). */
 void h2_reset_after_end(struct h2 *h, struct h2_stream *s);
@@ -156,5 +167,8 @@ void h2_goaway(struct h2 *h);
 void h2_terminate(struct h2 *h, uint32_t code);
 void h2_ping(struct h2 *h);
 unsigned h2_open_streams(const struct h2 *h);
+/* Client: how many more streams the peer takes at the moment; none after its GOAWAY. What is asked
+ * beyond it waits. */
+unsigned h2_room(const struct h2 *h);
 
 #endif

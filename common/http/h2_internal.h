@@ -4,11 +4,13 @@
 
 #include "common/http/h2.h"
 #include "common/http/h2_guard.h"
+#include "common/http/h2_index.h"
 
 struct h2 {
 	nghttp2_session *session;
 	struct h2_options o;
 	struct h2_guard guard;
+	struct h2_index index;
 	struct h2_stream *current; /* whose header block is being read */
 	struct buf *out;	   /* set during h2_emit */
 	size_t out_max;		   /* h2_emit pauses when out->len reaches it */
@@ -17,7 +19,9 @@ struct h2 {
 	uint64_t now_ms;
 	int32_t last_id; /* of the newest request */
 	unsigned open;
-	bool broken; /* h2_feed returned -1 */
+	bool mute; /* a stream could not be reset: what waits of it may be gone, nothing is sent */
+	bool settings; /* the peer's came */
+	bool broken;   /* h2_feed returned -1 */
 	const char *broken_by;
 };
 

@@ -113,11 +113,21 @@ static void end_was_sent(struct h2 *h, int32_t id)
 		h2_reset(h, s, NGHTTP2_NO_ERROR);
 }
 
+static void head_was_sent(struct h2 *h, int32_t id)
+{
+	struct h2_stream *s = h2_find(h, id);
+
+	if (s)
+		s->head_sent = true;
+}
+
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
 {
 	struct h2 *h = user_data;
 
 	(void)session;
+	if (frame->hd.type == NGHTTP2_HEADERS && !h->o.server)
+		head_was_sent(h, frame->hd.stream_id);
 	if (frame->hd.type == NGHTTP2_RST_STREAM)
 		reset_was_sent(h, frame);
 	else if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != 0 && !h->broken)
@@ -152,6 +162,8 @@ int h2_emit(struct h2 *h, struct buf *out, size_t max, struct err *e)
 	ssize_t n = 0;
 	int rc = 0;
 
+	if (h->mute)
+		return err_memory(e, "HTTP/2 output");
 	h->out = out;
 	h->out_max = out->len + max;
 	while (rc == 0 && out->len < h->out_max) {
@@ -196,31 +208,34 @@ size_t h2_queued(const struct h2_stream *s)
 	return s->out.len - s->out_at;
 }
 
-/* nghttp2 declares the bytes of its inputs as not const, and copies them. */
+/* nghttp2 declares the bytes of its inputs as not const, and only reads them. */
 static uint8_t *nv_bytes(struct str s)
 {
 	return (uint8_t *)(uintptr_t)(s.ptr ? s.ptr : "");
 }
 
-static void fill_nv(nghttp2_nv *nv, const struct http_fields *fields)
+static void fill_nv(struct h2 *h, nghttp2_nv *nv, const struct http_fields *fields, uint8_t flags)
 {
 	for (size_t i = 0; i < fields->count; i++) {
 		const struct http_field *f = &fields->items[i];
+		bool worth = h2_index_worth(&h->index, f->name, f->value);
 
 		nv[i] = (nghttp2_nv){nv_bytes(f->name), nv_bytes(f->value), f->name.len,
-				     f->value.len, NGHTTP2_NV_FLAG_NONE};
+				     f->value.len,
+				     worth ? flags : (uint8_t)(flags | NGHTTP2_NV_FLAG_NO_INDEX)};
 	}
 }
 
 /* The list as nghttp2 wants it: in `small` when it fits, else in the arena. */
-static nghttp2_nv *to_nv(struct h2_stream *s, const struct http_fields *fields, nghttp2_nv *small)
+static nghttp2_nv *to_nv(struct h2 *h, struct h2_stream *s, const struct http_fields *fields,
+			 nghttp2_nv *small, uint8_t flags)
 {
 	nghttp2_nv *nv = small;
 
 	if (fields->count > NV_ON_STACK)
 		nv = arena_alloc(s->arena, fields->count * sizeof(*nv));
 	if (nv)
-		fill_nv(nv, fields);
+		fill_nv(h, nv, fields, flags);
 	return nv;
 }
 
@@ -235,7 +250,7 @@ int h2_request(struct h2 *h, struct h2_stream *s, const struct http_fields *fiel
 {
 	nghttp2_nv small[NV_ON_STACK];
 	nghttp2_data_provider body = {.read_callback = read_body};
-	nghttp2_nv *nv = to_nv(s, fields, small);
+	nghttp2_nv *nv = to_nv(h, s, fields, small, NGHTTP2_NV_FLAG_NONE);
 	int32_t id;
 
 	if (!nv)
@@ -258,7 +273,8 @@ int h2_respond(struct h2 *h, struct h2_stream *s, const struct http_fields *fiel
 
 	if (s->closed)
 		return 0;
-	nv = to_nv(s, fields, small);
+	nv = to_nv(h, s, fields, small,
+		   NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE);
 	if (!nv)
 		return err_memory(e, "HTTP/2 response");
 	rv = nghttp2_submit_response(h->session, s->id, nv, fields->count, end ? NULL : &body);
@@ -273,7 +289,7 @@ int h2_interim(struct h2 *h, struct h2_stream *s, const struct http_fields *fiel
 
 	if (s->closed)
 		return 0;
-	nv = to_nv(s, fields, small);
+	nv = to_nv(h, s, fields, small, NGHTTP2_NV_FLAG_NONE);
 	if (!nv)
 		return err_memory(e, "HTTP/2 interim response");
 	rv = nghttp2_submit_headers(h->session, NGHTTP2_FLAG_NONE, s->id, NULL, nv, fields->count,
@@ -316,7 +332,7 @@ int h2_write(struct h2 *h, struct h2_stream *s, struct str bytes, bool last, boo
 static int submit_trailing(struct h2 *h, struct h2_stream *s)
 {
 	nghttp2_nv small[NV_ON_STACK];
-	nghttp2_nv *nv = to_nv(s, s->trailing, small);
+	nghttp2_nv *nv = to_nv(h, s, s->trailing, small, NGHTTP2_NV_FLAG_NONE);
 
 	if (!nv)
 		return -1;
@@ -364,8 +380,10 @@ void h2_reset(struct h2 *h, struct h2_stream *s, uint32_t code)
 	if (s->closed || s->own_reset)
 		return;
 	s->own_reset = true;
-	if (nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, s->id, code) != 0)
-		h2_break(h, "memory", NGHTTP2_INTERNAL_ERROR);
+	if (nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, s->id, code) == 0)
+		return;
+	h->mute = true;
+	h2_break(h, "memory", NGHTTP2_INTERNAL_ERROR);
 }
 
 void h2_reset_after_end(struct h2 *h, struct h2_stream *s)

@@ -22,6 +22,31 @@ struct http_fields {
 	size_t cap;		  /* private */
 };
 
+/* Fields as they stand in an HTTP/1 head, "name: value\r\n" one behind the other: whoever wrote
+ * them there checked names and values, and left out what speaks of the connection. A field whose
+ * strings are those of such a line goes out as it is; nobody makes a slice of more than one line.
+ */
+enum { HTTP_LINES = 2 };
+struct http_lines {
+	struct str of[HTTP_LINES]; /* STR_NONE: none */
+};
+/* Whether the field is a whole line of these: from its name to behind its value's CRLF. */
+static inline bool http_is_line(const struct http_lines *l, const struct http_field *f)
+{
+	for (size_t i = 0; i < HTTP_LINES; i++) {
+		uintptr_t at = (uintptr_t)f->name.ptr - (uintptr_t)l->of[i].ptr;
+		size_t left;
+
+		if (at >= l->of[i].len) /* also when it stands before it */
+			continue;
+		left = l->of[i].len - at;
+		return f->name.len + 4 <= left && f->value.len <= left - f->name.len - 4 &&
+		       f->value.ptr == f->name.ptr + f->name.len + 2 && f->value.ptr[-2] == ':' &&
+		       f->value.ptr[f->value.len] == '\r';
+	}
+	return false;
+}
+
 /* Appends; name and value are not copied. -1 when the arena is full. */
 int http_fields_add(struct http_fields *f, struct arena *a, struct str name,
 		    struct str value) must_check;
@@ -41,6 +66,7 @@ struct http_request {
 	struct str authority; /* Host or :authority as sent */
 	struct str host;      /* authority without port, lower case, one trailing dot off */
 	struct http_fields fields;
+	struct http_lines lines;
 	int64_t content_length; /* -1: none given */
 	bool has_body;		/* body bytes, or an end of body, will follow the head */
 	bool expect_continue;
@@ -49,6 +75,7 @@ struct http_request {
 struct http_response {
 	unsigned status;
 	struct http_fields fields;
+	struct http_lines lines;
 	int64_t content_length; /* -1: unknown: chunked, or until the stream ends */
 };
 

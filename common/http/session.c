@@ -1,7 +1,7 @@
 /* Server sessions: the connection's events, the turn of a session, closing.
  *
  * Happy path: on_open -> H1, H2 or SNIFF -> on_data -> protocol -> exchanges -> session_run ->
- * conn_write ... -> on_close -> freed when the timer is closed.
+ * conn_write ... -> on_close -> freed.
  * Failure paths:
  *  - out of memory at on_open: conn_close, no session
  *  - the conn closes at any moment: on_close ends every exchange with its reason
@@ -54,23 +54,28 @@ void session_rejected(struct session *s, const char *reason)
 		s->server->on_rejected(reason, s->server->arg);
 }
 
+bool session_overloaded(const struct session *s)
+{
+	return s->server->overloaded && s->server->overloaded(s->server->arg);
+}
+
 /* --- output --- */
 
 void session_borrow(struct session *s, struct buf *b)
 {
 	if (b->data)
 		return;
-	*b = s->server->scratch;
-	s->server->scratch = (struct buf)BUF_INIT;
+	if (s->server->scratch_count > 0)
+		*b = s->server->scratch[--s->server->scratch_count];
 }
 
 void session_return(struct session *s, struct buf *b)
 {
 	buf_clear(b);
-	if (s->server->scratch.data || b->cap > SESSION_BATCH_KEPT)
+	if (s->server->scratch_count == HTTP_SCRATCHES || b->cap > SESSION_BATCH_KEPT)
 		buf_deinit(b);
-	else
-		s->server->scratch = *b;
+	else if (b->data)
+		s->server->scratch[s->server->scratch_count++] = *b;
 	*b = (struct buf)BUF_INIT;
 }
 
@@ -87,7 +92,7 @@ static void arm(struct session *s, uint64_t at)
 	if (s->gone || at >= s->armed_ms)
 		return;
 	s->armed_ms = at;
-	timer_start(&s->timer, at > s->now_ms ? at - s->now_ms : 1, 0);
+	conn_wake(s->conn, at > s->now_ms ? at - s->now_ms : 1);
 }
 
 static bool speaks(const struct session *s)
@@ -124,27 +129,14 @@ static void run(struct session *s)
 	bool again;
 
 	do {
-		again = tell_drained(s);
-		again = tell_ended(s) || again;
-		if (speaks(s))
-			again = s->protocol->next(s) || again;
+		/* All at once: what follows looks at the whole connection. */
+		while (tell_drained(s) || tell_ended(s))
+			;
+		again = speaks(s) && s->protocol->next(s);
 		if (speaks(s))
 			s->protocol->flush(s);
 		again = again || !list_empty(&s->drained) || !list_empty(&s->ended);
 	} while (again);
-}
-
-static void free_session(struct session *s)
-{
-	if (s->protocol)
-		s->protocol->deinit(s);
-	buf_deinit(&s->out);
-	free(s);
-}
-
-static void timer_closed(struct timer *t)
-{
-	free_session(container_of(t, struct session, timer));
 }
 
 static void free_spares(struct http_server *server)
@@ -155,7 +147,9 @@ static void free_spares(struct http_server *server)
 		exchange_free(container_of(it, struct exchange, link));
 	}
 	server->spare_count = 0;
-	buf_deinit(&server->scratch);
+	while (server->scratch_count > 0)
+		buf_deinit(&server->scratch[--server->scratch_count]);
+	h2_mem_deinit(&server->h2_mem);
 }
 
 /* One connection less. The owner may free the server in its callback: nobody looks at it
@@ -177,10 +171,13 @@ static void leave_server(struct session *s)
 
 	deferred_cancel(&s->due);
 	list_remove(&s->link);
+	if (s->protocol)
+		s->protocol->deinit(s);
+	buf_deinit(&s->out);
 	server->session_count--;
 	if (server->session_count == 0)
 		free_spares(server);
-	timer_close(&s->timer, timer_closed);
+	free(s);
 	server_left(server);
 }
 
@@ -216,17 +213,36 @@ void session_touched(struct session *s)
 {
 	if (s->entered > 0)
 		return;
-	if (speaks(s)) {
-		s->entered = 1; /* marks only: nothing is told from here */
-		s->protocol->flush(s);
-		s->entered = 0;
-	}
+	/* Not sent at once: head and body of an answer are to be one record and one write. */
 	loop_defer(conn_loop(s->conn), &s->due);
+}
+
+static void conn_ended(struct http_server *server)
+{
+	if (server->listener)
+		listener_done(server->listener);
 }
 
 static void end_all(struct session *s, const struct err *why)
 {
 	list_for_each_safe(it, &s->live) exchange_end(container_of(it, struct exchange, link), why);
+}
+
+struct conn *session_give(struct session *s)
+{
+	struct conn *c = s->conn;
+
+	assert(s->entered == 0);
+	s->protocol->flush(s);
+	session_move(s, SESSION_CLOSED);
+	end_all(s, NULL);
+	s->gone = true;
+	conn_wake(c, 0);
+	/* It may be closed and freed before on_end is told. */
+	s->conn = NULL;
+	conn_ended(s->server);
+	loop_defer(conn_loop(c), &s->due);
+	return c;
 }
 
 void session_shutdown(struct session *s, const struct err *why)
@@ -321,12 +337,6 @@ static void on_eof(struct conn *c, void *arg)
 	session_leave(s);
 }
 
-static void conn_ended(struct http_server *server)
-{
-	if (server->listener)
-		listener_done(server->listener);
-}
-
 static void on_close(struct conn *c, const struct err *why, void *arg)
 {
 	struct session *s = arg;
@@ -344,17 +354,11 @@ static void on_close(struct conn *c, const struct err *why, void *arg)
 	session_leave(s);
 }
 
-static const struct conn_events session_events = {
-	.on_data = on_data,
-	.on_drain = on_drain,
-	.on_eof = on_eof,
-	.on_close = on_close,
-};
-
-static void on_timer(struct timer *t)
+static void on_wake(struct conn *c, void *arg)
 {
-	struct session *s = container_of(t, struct session, timer);
+	struct session *s = arg;
 
+	(void)c;
 	session_enter(s);
 	s->armed_ms = SESSION_NEVER;
 	if (s->state == SESSION_SNIFF && s->now_ms >= sniff_deadline(s)) {
@@ -365,6 +369,14 @@ static void on_timer(struct timer *t)
 		s->protocol->check(s);
 	session_leave(s);
 }
+
+static const struct conn_events session_events = {
+	.on_data = on_data,
+	.on_wake = on_wake,
+	.on_drain = on_drain,
+	.on_eof = on_eof,
+	.on_close = on_close,
+};
 
 static void on_due(struct deferred *d)
 {
@@ -386,7 +398,6 @@ static struct session *new_session(struct http_server *server, struct conn *c)
 	list_init(&s->live);
 	list_init(&s->ended);
 	list_init(&s->drained);
-	timer_init(&s->timer, conn_loop(c), on_timer);
 	deferred_init(&s->due, on_due);
 	s->armed_ms = SESSION_NEVER;
 	s->now_ms = session_clock();
@@ -400,8 +411,14 @@ static struct session *new_session(struct http_server *server, struct conn *c)
 static void server_on_open(struct conn *c, void *arg)
 {
 	struct http_server *server = arg;
-	struct session *s = server->closed ? NULL : new_session(server, c);
+	struct session *s;
 
+	/* It was for the handshake alone (RFC 8737 section 4). */
+	if (str_eq(conn_alpn(c), STR("acme-tls/1"))) {
+		conn_shutdown(c);
+		return;
+	}
+	s = server->closed ? NULL : new_session(server, c);
 	if (!s) {
 		conn_close(c);
 		return;

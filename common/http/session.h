@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "common/core/err.h"
+#include "common/http/h2_mem.h"
 #include "common/http/msg.h"
 #include "common/net/conn.h"
 #include "common/net/listener.h"
@@ -54,13 +55,16 @@ struct http_limits {
 	uint64_t head_ms;		  /* 15,000: the whole head; 408 */
 	uint64_t body_idle_ms;		  /* 60,000: longest pause of a request body; 408. Holds
 					     until the response head is sent: from then on the
-					     exchange may be a stream both ways */
+					     exchange may be a stream both ways, see
+					     exchange_limit_silence */
 	uint64_t idle_ms;		  /* 60,000; HTTP/2: three times as long */
 	uint64_t write_idle_ms;		  /* 60,000: the peer must take 200 B/s over this time */
 	uint64_t ping_ms;		  /* HTTP/2 with open streams: PING after so much silence,
 					     no answer in the same time fails the connection with
 					     ERR_TIMEOUT; 0: off */
 };
+
+enum { HTTP_SCRATCHES = 32 };
 
 /* One per listener, shared by its sessions; outlives them. */
 struct http_server {
@@ -71,20 +75,29 @@ struct http_server {
 	bool http2;		   /* h2 by ALPN, and the preface on plain connections */
 	/* More are closed unanswered, and counted as "connections"; 0: no limit. */
 	unsigned max_connections;
-	bool manual_window; /* the handler calls exchange_consumed */
+	bool manual_window;   /* the handler calls exchange_consumed */
+	bool manual_continue; /* the handler calls exchange_continue */
 	/* An answer that the session itself makes (400, 408, 413, 414, 431, 501, 505 ...): body and
 	 * type. NULL: plain text. */
 	struct str (*error_body)(unsigned status, struct str *content_type, void *arg);
+	/* SL-09: no new work now. Requests of HTTP/1 get 503 with Retry-After and the end of their
+	 * connection, HTTP/2 streams REFUSED_STREAM; counted as "overload". NULL: never. */
+	bool (*overloaded)(void *arg);
 	/* Counts what the session refused: reason is a row id or limit name. May be NULL. */
 	void (*on_rejected)(const char *reason, void *arg);
+	/* Told of an answer that the session makes to a request which the handler never sees: of
+	 * the request only what had come. May be NULL. */
+	void (*on_refused)(struct exchange *x, unsigned status, void *arg);
 	/* Told of each connection that ended (listener_done), when max_connections is used. May be
 	 * NULL. */
 	struct listener *listener;
 	/* private */
 	struct link sessions;
-	struct link conns;  /* also those in their handshake */
-	struct link spares; /* exchanges to use again; freed with the last session */
-	struct buf scratch;
+	struct link conns;    /* also those in their handshake */
+	struct h2_mem h2_mem; /* of all its HTTP/2 connections; kept until the last session */
+	struct link spares;   /* exchanges to use again; freed with the last session */
+	struct buf scratch[HTTP_SCRATCHES]; /* for output, lent for a turn */
+	unsigned scratch_count;
 	int64_t date_s;
 	size_t date_len;
 	char date[32];
@@ -110,6 +123,10 @@ bool http_server_close(struct http_server *s, void (*closed)(void *arg), void *a
 /* --- inside an exchange --- */
 const struct http_request *exchange_request(const struct exchange *x);
 struct arena *exchange_arena(struct exchange *x);
+/* Of the final answer that was begun, also when the session gave it by itself (413, 408); 0: none.
+ */
+unsigned exchange_status(const struct exchange *x);
+/* NULL after exchange_switch. */
 struct conn *exchange_conn(struct exchange *x);
 void exchange_set_user(struct exchange *x, void *user);
 void *exchange_user(const struct exchange *x);
@@ -131,6 +148,23 @@ void exchange_reply(struct exchange *x, unsigned status, struct str content_type
 /* 100 Continue, when the client expects it and the handler wants the body. Sent by itself when
  * on_body is set. */
 void exchange_continue(struct exchange *x);
+/* 102 to 199 but 101, with fields; nothing to HTTP/1.0 clients or after the head. */
+void exchange_interim(struct exchange *x, unsigned status, const struct http_fields *fields);
+/* Trailers of the request, without what may not be one (H1-29); empty until its body ended. */
+const struct http_fields *exchange_request_trailers(const struct exchange *x);
+/* Whether the client takes trailers (`TE: trailers`). */
+bool exchange_te_trailers(const struct exchange *x);
+/* The token of `Upgrade` that the client asked for and may get (H1-33); STR_NONE: none. */
+struct str exchange_upgrade(const struct exchange *x);
+/* Answers with 101 and gives the connection away: from now on it is the caller's, who sets its
+ * events at once. on_end follows, without an error. *left: bytes that came behind the request; they
+ * live until the caller returns to the loop. NULL: the client asked for no upgrade, or has an
+ * answer; or out of memory, and the exchange was aborted. Not from inside on_head or on_body. */
+struct conn *exchange_switch(struct exchange *x, const struct http_response *r, struct str *left);
+/* For an answer that may begin before its request has ended: once it has begun and while the
+ * request goes on, no byte in either direction for so long aborts the exchange (counted as
+ * "silence"). 0, the default: no limit. */
+void exchange_limit_silence(struct exchange *x, uint64_t ms);
 /* Ends the exchange so that the client sees it is incomplete: close or RST_STREAM(INTERNAL_ERROR).
  */
 void exchange_abort(struct exchange *x, const struct err *why);

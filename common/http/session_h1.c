@@ -6,27 +6,57 @@
  *  - H1_ERROR or a timeout: the session answers and shuts down
  *  - the answer is complete before the request: the rest is dropped, within limits (H1-25)
  *  - the client ends in the middle of a request: session_close (H1-36) */
+#include <stdlib.h>
+
 #include "common/http/session_internal.h"
+
+static int start_parser(struct session *s, struct exchange *x)
+{
+	const struct http_limits *l = &s->server->limits;
+	struct h1_limits limits = {
+		.request_line = l->request_line,
+		.field = l->field,
+		.head = l->head,
+		.fields = l->fields,
+		.body = l->body,
+	};
+
+	if (!x->parser)
+		x->parser = malloc(sizeof(*x->parser));
+	if (!x->parser)
+		return -1;
+	h1_parser_init(x->parser, &limits, conn_ssl(s->conn) ? STR("https") : STR("http"));
+	h1_parser_start(x->parser, &x->arena, &x->request);
+	return 0;
+}
 
 static void begin(struct session *s)
 {
-	s->u.h1.current = exchange_take(s);
-	if (s->u.h1.current)
-		h1_parser_start(&s->u.h1.parser, &s->u.h1.current->arena,
-				&s->u.h1.current->request);
+	struct exchange *x = exchange_take(s);
+
+	if (x && start_parser(s, x) == 0)
+		s->u.h1.current = x;
+}
+
+static void refuse_overloaded(struct session *s, struct exchange *x)
+{
+	s->u.h1.close = true;
+	exchange_refuse(x, 503, "overload");
 }
 
 static void head_done(struct session *s, struct exchange *x)
 {
-	if (s->u.h1.parser.refuse)
-		exchange_refuse(x, s->u.h1.parser.refuse, "H1-17");
+	if (x->parser->refuse)
+		exchange_refuse(x, x->parser->refuse, "H1-17");
+	else if (session_overloaded(s))
+		refuse_overloaded(s, x);
 	else
 		exchange_open(x);
 }
 
 static void failed(struct session *s, struct exchange *x)
 {
-	const struct h1_parser *p = &s->u.h1.parser;
+	const struct h1_parser *p = x->parser;
 	struct err e = ERR_INIT;
 
 	s->u.h1.close = true;
@@ -71,6 +101,7 @@ static bool can_parse(const struct session *s)
 /* Up to the end of one request: the exchange is to be told its end before the next takes memory. */
 static void parse(struct session *s, struct str *in)
 {
+	struct h1_parser *parser;
 	enum h1_event event;
 
 	if (!can_parse(s) || in->len == 0)
@@ -81,10 +112,11 @@ static void parse(struct session *s, struct str *in)
 		session_close(s, NULL);
 		return;
 	}
+	parser = s->u.h1.current->parser;
 	do {
 		struct str body = STR_NONE;
 
-		event = h1_parse(&s->u.h1.parser, in, &body);
+		event = h1_parse(parser, in, &body);
 		handle(s, event, body);
 	} while ((event == H1_HEAD || event == H1_BODY) && can_parse(s));
 }
@@ -110,10 +142,12 @@ static void update_reading(struct session *s)
 
 static void keep(struct session *s, struct str bytes)
 {
-	struct err e = ERR_INIT;
+	struct err e;
 
-	if (bytes.len > 0 && s->state == SESSION_H1 &&
-	    buf_add_str(&s->u.h1.pending, bytes, &e) != 0)
+	if (bytes.len == 0 || s->state != SESSION_H1)
+		return;
+	err_clear(&e);
+	if (buf_add_str(&s->u.h1.pending, bytes, &e) != 0)
 		session_close(s, &e);
 }
 
@@ -191,7 +225,7 @@ static bool must_close(const struct exchange *x)
 	const struct session *s = x->session;
 
 	/* A client that waits for 100 may or may not send its body now: nobody could tell. */
-	return s->u.h1.close || s->u.h1.parser.close || s->draining ||
+	return s->u.h1.close || x->parser->close || s->draining ||
 	       s->requests >= s->server->limits.requests_per_connection ||
 	       (x->request.expect_continue && !x->continued);
 }
@@ -238,14 +272,51 @@ static int trailers(struct exchange *x, const struct http_fields *fields, struct
 	return h1_write_trailers(&s->u.h1.writer, &s->out, fields, e);
 }
 
-static int interim(struct exchange *x, struct err *e)
+static int interim(struct exchange *x, unsigned status, const struct http_fields *fields,
+		   struct err *e)
 {
 	session_borrow(x->session, &x->session->out);
-	return h1_write_interim(&x->session->out, x->request.version, 100, NULL, e);
+	return h1_write_interim(&x->session->out, x->request.version, status, fields, e);
 }
 
+static const struct http_fields *request_trailers(const struct exchange *x)
+{
+	return &x->parser->trailers;
+}
+
+static bool te_trailers(const struct exchange *x)
+{
+	return x->parser->te_trailers;
+}
+
+static struct str upgrade(const struct exchange *x)
+{
+	return x->parser->upgrade;
+}
+
+static int take(struct exchange *x, const struct http_response *r, struct str *left, struct err *e)
+{
+	struct session *s = x->session;
+
+	session_borrow(s, &s->out);
+	if (h1_write_switch(&s->out, r, upgrade(x), e) != 0)
+		return -1;
+	flush(s);
+	*left = str_sub(buf_str(&s->u.h1.pending), s->u.h1.at, s->u.h1.pending.len);
+	s->u.h1.current = NULL;
+	return 0;
+}
+
+/* What came before the end is not held back from the client; an end that would look like one of the
+ * body's is a reset. */
 static void abort_exchange(struct exchange *x)
 {
+	struct session *s = x->session;
+
+	flush(s);
+	conn_flush(s->conn);
+	if (x->responded && s->u.h1.writer.framing == H1_FRAMING_CLOSE)
+		conn_abort(s->conn);
 	session_close(x->session, &x->why);
 }
 
@@ -275,7 +346,9 @@ static void progress(struct exchange *x)
 
 static void release(struct exchange *x)
 {
-	(void)x; /* nothing of HTTP/1 points at an ended exchange */
+	/* Nothing else of HTTP/1 points at an ended exchange. */
+	if (x->parser)
+		h1_parser_deinit(x->parser);
 }
 
 /* --- time --- */
@@ -283,7 +356,7 @@ static void release(struct exchange *x)
 static void head_late(struct session *s, struct exchange *x)
 {
 	s->u.h1.close = true;
-	if (h1_parser_started(&s->u.h1.parser))
+	if (h1_parser_started(x->parser))
 		exchange_refuse(x, 408, "head_timeout");
 	else
 		session_shutdown(s, NULL);
@@ -320,8 +393,12 @@ static void check(struct session *s)
 	} else if (x->dropping_ms) {
 		if (s->now_ms - x->dropping_ms >= SESSION_DROP_MS)
 			session_shutdown(s, NULL);
-	} else if (!s->u.h1.stopped && exchange_body_late(x)) {
+	} else if (s->u.h1.stopped) {
+		return; /* it is not the client that is late */
+	} else if (exchange_body_late(x)) {
 		body_late(s, x);
+	} else if (exchange_is_silent(x)) {
+		exchange_fell_silent(x);
 	}
 }
 
@@ -342,22 +419,11 @@ static uint64_t deadline(const struct session *s)
 
 void session_h1_start(struct session *s)
 {
-	const struct http_limits *l = &s->server->limits;
-	struct h1_limits limits = {
-		.request_line = l->request_line,
-		.field = l->field,
-		.head = l->head,
-		.fields = l->fields,
-		.body = l->body,
-	};
-
-	h1_parser_init(&s->u.h1.parser, &limits, conn_ssl(s->conn) ? STR("https") : STR("http"));
 	buf_init(&s->u.h1.pending, 0);
 }
 
 static void deinit(struct session *s)
 {
-	h1_parser_deinit(&s->u.h1.parser);
 	buf_deinit(&s->u.h1.pending);
 }
 
@@ -374,6 +440,10 @@ const struct session_protocol session_h1 = {
 	.write = write_body,
 	.trailers = trailers,
 	.interim = interim,
+	.request_trailers = request_trailers,
+	.te_trailers = te_trailers,
+	.upgrade = upgrade,
+	.take = take,
 	.abort = abort_exchange,
 	.consumed = consumed,
 	.progress = progress,

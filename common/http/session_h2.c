@@ -10,6 +10,8 @@
 #include "common/http/session_internal.h"
 #include "common/http/syntax.h"
 
+enum { HEAD_ON_STACK = 48 };
+
 static struct session *session_of(void *arg)
 {
 	return arg;
@@ -84,6 +86,7 @@ static const char *take_head(struct exchange *x)
 	struct http_request *r = &x->request;
 	struct str expect = http_fields_get(&in->fields, STR("expect"));
 
+	x->te_trailers = http_fields_has_token(&in->fields, STR("te"), STR("trailers"));
 	r->version = HTTP_2;
 	r->method = in->method;
 	r->scheme = conn_ssl(x->session->conn) ? STR("https") : STR("http");
@@ -123,9 +126,15 @@ static unsigned refused_with(const struct exchange *x, const char **reason)
 
 static struct h2_stream *on_begin(struct h2 *h, void *arg)
 {
-	struct exchange *x = exchange_take(session_of(arg));
+	struct session *s = session_of(arg);
+	struct exchange *x;
 
 	(void)h;
+	if (session_overloaded(s)) {
+		session_rejected(s, "overload");
+		return NULL;
+	}
+	x = exchange_take(s);
 	return x ? &x->stream : NULL;
 }
 
@@ -183,8 +192,20 @@ static void on_data(struct h2 *h, struct h2_stream *stream, struct str bytes, vo
 		h2_consumed(h, stream, bytes.len);
 }
 
+/* H1-29 */
+static void take_trailers(struct http_fields *f)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < f->count; i++)
+		if (!http_is_forbidden_trailer(f->items[i].name))
+			f->items[kept++] = f->items[i];
+	f->count = kept;
+}
+
 static void on_end(struct h2 *h, struct h2_stream *stream, void *arg)
 {
+	take_trailers(&stream->trailers);
 	(void)h;
 	(void)arg;
 	exchange_body(exchange_of(stream), STR(""), true);
@@ -243,9 +264,11 @@ static void flush(struct session *s)
 	struct h2 *h = s->u.h2.h2;
 	struct err e = ERR_INIT;
 	struct buf out = BUF_INIT;
-	bool more = true;
+	bool more = h2_wants_write(h);
 	int rc = 0;
 
+	if (!more)
+		return;
 	session_borrow(s, &out);
 	while (more && rc == 0 && !conn_over_high(s->conn) && h2_wants_write(h)) {
 		rc = h2_emit(h, &out, SESSION_BATCH, &e);
@@ -301,63 +324,14 @@ static void deinit(struct session *s)
 
 /* --- answers --- */
 
-static struct str decimal(struct arena *a, uint64_t n)
-{
-	char text[24];
-	int len = snprintf(text, sizeof(text), "%llu", (unsigned long long)n);
-
-	return arena_str(a, (struct str){text, (size_t)len});
-}
-
-static int add(struct http_fields *f, struct arena *a, struct str name, struct str value)
-{
-	if (!value.ptr || value.len == 0)
-		return 0;
-	return http_fields_add(f, a, name, value);
-}
-
-static int copy_fields(struct http_fields *out, struct arena *a, const struct http_fields *in,
-		       struct err *e)
-{
-	for (size_t i = 0; i < in->count; i++) {
-		const struct http_field *f = &in->items[i];
-
-		if (!http_is_token(f->name) || !http_is_field_value(f->value))
-			return err_set(e, ERR_INVALID, "response field %zu is malformed", i);
-		if (http_is_hop_by_hop(f->name) || str_ieq(f->name, STR("content-length")) ||
-		    str_ieq(f->name, STR("date")))
-			continue;
-		if (http_fields_add(out, a, f->name, f->value) != 0)
-			return err_memory(e, "response fields");
-	}
-	return 0;
-}
-
-static int make_head(struct exchange *x, const struct http_response *r, struct http_fields *out,
-		     struct err *e)
-{
-	struct http_server *server = x->session->server;
-	struct arena *a = &x->arena;
-	int rc = add(out, a, STR(":status"), decimal(a, r->status));
-
-	if (rc == 0)
-		rc = add(out, a, STR("date"), session_date(server));
-	if (rc == 0 && !http_fields_get(&r->fields, STR("server")).ptr)
-		rc = add(out, a, STR("server"), str_from(server->server_header));
-	if (rc == 0 && r->content_length >= 0 && r->status != 204)
-		rc = add(out, a, STR("content-length"), decimal(a, (uint64_t)r->content_length));
-	if (rc != 0)
-		return err_memory(e, "response fields");
-	return copy_fields(out, a, &r->fields, e);
-}
-
 static int respond(struct exchange *x, const struct http_response *r, bool end, struct err *e)
 {
-	struct http_fields fields = {0};
+	struct http_field room[HEAD_ON_STACK];
+	struct http_fields fields = {room, 0, HEAD_ON_STACK};
 
 	x->no_body = str_eq(x->request.method, STR("HEAD")) || r->status == 204 || r->status == 304;
 	x->owed = end || x->no_body ? -1 : r->content_length;
-	if (make_head(x, r, &fields, e) != 0)
+	if (session_h2_head(x, r, true, &fields, e) != 0)
 		return -1;
 	return h2_respond(x->session->u.h2.h2, &x->stream, &fields, end || x->no_body, e);
 }
@@ -387,12 +361,28 @@ static int trailers(struct exchange *x, const struct http_fields *fields, struct
 	return h2_trailers(x->session->u.h2.h2, &x->stream, fields, e);
 }
 
-static int interim(struct exchange *x, struct err *e)
+static int interim(struct exchange *x, unsigned status, const struct http_fields *fields,
+		   struct err *e)
 {
-	struct http_field item = {STR(":status"), STR("100")};
-	struct http_fields fields = {&item, 1, 1};
+	struct http_response r = {.status = status, .content_length = -1};
+	struct http_field room[HEAD_ON_STACK];
+	struct http_fields out = {room, 0, HEAD_ON_STACK};
 
-	return h2_interim(x->session->u.h2.h2, &x->stream, &fields, e);
+	if (fields)
+		r.fields = *fields;
+	if (session_h2_head(x, &r, false, &out, e) != 0)
+		return -1;
+	return h2_interim(x->session->u.h2.h2, &x->stream, &out, e);
+}
+
+static const struct http_fields *request_trailers(const struct exchange *x)
+{
+	return &x->stream.trailers;
+}
+
+static bool te_trailers(const struct exchange *x)
+{
+	return x->te_trailers;
 }
 
 static void abort_exchange(struct exchange *x)
@@ -434,9 +424,13 @@ static void check_stream(struct session *s, struct exchange *x)
 		err_set(&e, ERR_TIMEOUT, "the client does not read its answer");
 		exchange_end(x, &e);
 		h2_reset(s->u.h2.h2, &x->stream, NGHTTP2_CANCEL);
-	} else if (x->stream.unconsumed == 0 && exchange_body_late(x)) {
+	} else if (x->stream.unconsumed > 0) {
+		return; /* it is not the client that is late */
+	} else if (exchange_body_late(x)) {
 		err_set(&e, ERR_TIMEOUT, "the request body came too slowly");
 		exchange_reject(x, 408, "body_timeout", &e);
+	} else if (exchange_is_silent(x)) {
+		exchange_fell_silent(x);
 	}
 }
 
@@ -502,6 +496,7 @@ int session_h2_start(struct session *s, struct err *e)
 		.head = l->head,
 		.fields = l->fields,
 		.streams = l->streams,
+		.mem = &s->server->h2_mem,
 		.events = &events,
 		.arg = s,
 	};
@@ -522,6 +517,8 @@ const struct session_protocol session_h2 = {
 	.write = write_body,
 	.trailers = trailers,
 	.interim = interim,
+	.request_trailers = request_trailers,
+	.te_trailers = te_trailers,
 	.abort = abort_exchange,
 	.consumed = consumed,
 	.progress = progress,

@@ -6,7 +6,7 @@
  *                   └─ else ───────────────────────────────────▶ H1       dropped)
  *     (from every state) ─▶ CLOSED: conn_close was called or on_close came
  *
- * Who calls whom: everything that comes from outside (conn, timer, deferred) is between
+ * Who calls whom: everything that comes from outside (conn, deferred) is between
  * session_enter and session_leave. The outermost leave runs the session: output goes to the conn,
  * then what is due is told (on_drain, on_end), until nothing is left. A call of exchange_* from
  * elsewhere sends its output at once but only marks what is due; the end of the turn tells it. So a
@@ -54,6 +54,7 @@ enum {
 	SESSION_RATE_AFTER_MS = 20000,
 	SESSION_BODY_RATE = 500,  /* bytes per second */
 	SESSION_WRITE_RATE = 200, /* bytes per second */
+	SESSION_OWN_FIELDS = 4,	  /* that a session adds to an answer, at most */
 };
 #define SESSION_NEVER UINT64_MAX
 
@@ -75,9 +76,13 @@ struct exchange {
 	struct http_request request;
 	struct arena arena;
 	struct err why;
-	struct h2_stream stream; /* HTTP/2 */
-	uint64_t started_ms;	 /* first byte of the head; later: of the body */
-	uint64_t body_ms;	 /* last body byte */
+	struct h2_stream stream;  /* HTTP/2 */
+	struct h1_parser *parser; /* HTTP/1; kept with a spare exchange, so that an idle
+				     connection has none */
+	uint64_t started_ms;	  /* first byte of the head; later: of the body */
+	uint64_t body_ms;	  /* last body byte */
+	uint64_t answer_ms;	  /* last byte of the answer, while the request goes on */
+	uint64_t silence_ms;	  /* 0: no limit */
 	uint64_t body_bytes;
 	uint64_t dropped;     /* body bytes after the answer */
 	uint64_t dropping_ms; /* HTTP/1: since when; 0: not */
@@ -85,13 +90,15 @@ struct exchange {
 	int64_t owed;	      /* HTTP/2: bytes that content-length still promises; -1: unknown */
 	struct stall stall;
 	bool request_done;
-	bool responded; /* the final head was sent */
+	unsigned status; /* of the final head; 0: none was sent */
+	bool responded;	 /* it was */
 	bool response_done;
-	bool silent;	/* the session answers by itself: the handler only gets on_end */
-	bool continued; /* 100 was sent or is not needed */
-	bool no_body;	/* HTTP/2: HEAD, 204, 304 */
-	bool waiting;	/* exchange_write returned false */
-	bool was_open;	/* the handler knows it */
+	bool silent;	  /* the session answers by itself: the handler only gets on_end */
+	bool continued;	  /* 100 was sent or is not needed */
+	bool no_body;	  /* HTTP/2: HEAD, 204, 304 */
+	bool waiting;	  /* exchange_write returned false */
+	bool was_open;	  /* the handler knows it */
+	bool te_trailers; /* HTTP/2 */
 };
 
 /* What HTTP/1 and HTTP/2 do differently. */
@@ -111,7 +118,16 @@ struct session_protocol {
 	int (*respond)(struct exchange *x, const struct http_response *r, bool end, struct err *e);
 	int (*write)(struct exchange *x, struct str bytes, bool last, bool *room, struct err *e);
 	int (*trailers)(struct exchange *x, const struct http_fields *fields, struct err *e);
-	int (*interim)(struct exchange *x, struct err *e);
+	/* fields may be NULL. */
+	int (*interim)(struct exchange *x, unsigned status, const struct http_fields *fields,
+		       struct err *e);
+	const struct http_fields *(*request_trailers)(const struct exchange *x);
+	bool (*te_trailers)(const struct exchange *x);
+	/* May be NULL: there is no upgrade. */
+	struct str (*upgrade)(const struct exchange *x);
+	/* Sends 101; *left as for exchange_switch. */
+	int (*take)(struct exchange *x, const struct http_response *r, struct str *left,
+		    struct err *e);
 	void (*abort)(struct exchange *x);
 	void (*consumed)(struct exchange *x, size_t n);
 	/* Both halves may be finished now. */
@@ -122,15 +138,14 @@ struct session_protocol {
 
 struct session {
 	struct http_server *server;
-	struct conn *conn;
+	struct conn *conn;			 /* NULL: session_give */
 	const struct session_protocol *protocol; /* from H1 and H2 on */
 	struct link link;			 /* http_server.sessions */
 	struct link live;
 	struct link ended;
 	struct link drained;
-	struct timer timer;
 	struct deferred due;
-	uint64_t armed_ms; /* when the timer fires; SESSION_NEVER */
+	uint64_t armed_ms; /* when the conn wakes the session; SESSION_NEVER */
 	uint64_t opened_ms;
 	uint64_t active_ms; /* last byte in */
 	uint64_t now_ms;
@@ -145,7 +160,6 @@ struct session {
 	bool gone; /* on_close came */
 	union {
 		struct {
-			struct h1_parser parser;
 			struct h1_writer writer;
 			struct exchange *current; /* NULL between requests */
 			struct buf pending;	  /* bytes behind the current request, from at on */
@@ -174,10 +188,13 @@ void session_touched(struct session *s);
 void session_send(struct session *s, struct str bytes);
 void session_borrow(struct session *s, struct buf *b);
 void session_return(struct session *s, struct buf *b);
+/* The connection is somebody else's from now on; what is queued was given to it. */
+struct conn *session_give(struct session *s);
 /* No more input; what is queued is sent. Exchanges that are not finished end with why. */
 void session_shutdown(struct session *s, const struct err *why);
 void session_close(struct session *s, const struct err *why);
 void session_rejected(struct session *s, const char *reason);
+bool session_overloaded(const struct session *s);
 uint64_t session_clock(void);
 /* Date's value, of this second. */
 struct str session_date(struct http_server *server);
@@ -193,6 +210,8 @@ bool stall_check(struct stall *st, uint64_t now, uint64_t limit, uint64_t taken,
 bool session_write_stalled(struct session *s);
 /* Body idle and rate. */
 bool exchange_body_late(const struct exchange *x);
+/* Of a stream both ways. */
+bool exchange_is_silent(const struct exchange *x);
 
 /* exchange.c */
 /* A new exchange in state HEAD on s->live, or NULL when out of memory. */
@@ -213,7 +232,15 @@ void exchange_tell_end(struct exchange *x);
  * handler has answered; why is for on_end. */
 void exchange_reject(struct exchange *x, unsigned status, const char *reason,
 		     const struct err *why);
+/* Aborts it for exchange_is_silent. */
+void exchange_fell_silent(struct exchange *x);
 void exchange_free(struct exchange *x);
+
+/* session_h2_head.c */
+/* The fields to send, into out, which has some room already; their text is in the arena. final: not
+ * an interim answer. ERR_INVALID: a field that may not be sent. */
+int session_h2_head(struct exchange *x, const struct http_response *r, bool final,
+		    struct http_fields *out, struct err *e) must_check;
 
 /* What a session does in state H1 and in H2. */
 extern const struct session_protocol session_h1;

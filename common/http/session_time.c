@@ -74,6 +74,14 @@ bool session_write_stalled(struct session *s)
 	return true;
 }
 
+bool exchange_is_silent(const struct exchange *x)
+{
+	uint64_t last = x->answer_ms > x->body_ms ? x->answer_ms : x->body_ms;
+
+	return x->silence_ms && x->responded && !x->response_done && !x->request_done &&
+	       x->session->now_ms - last >= x->silence_ms;
+}
+
 bool exchange_body_late(const struct exchange *x)
 {
 	const struct session *s = x->session;

@@ -8,15 +8,21 @@
 
 #include "common/core/map.h"
 
-enum { HOOKS_MAX = 32, NUMBER_SIZE = 32 };
+enum { HOOKS_MAX = 32, NUMBER_SIZE = 32, SHARDS = 16, CACHE_LINE = 64 };
 
 /* Doubles are kept as their bits, so that every value is one 64-bit atomic. */
+struct cells {
+	_Alignas(CACHE_LINE) _Atomic uint64_t value; /* counter: number; gauge: bits; histogram:
+							bits of the sum */
+	_Atomic uint64_t counts[]; /* histogram: observations per bucket, the last is +Inf */
+};
+
 struct metric_series {
 	const struct metric_family *family;
 	struct metric_series *next;
-	char *labels;		   /* as shown between the braces, escaped; "" without labels */
-	_Atomic uint64_t value;	   /* counter: number; gauge: bits; histogram: bits of the sum */
-	_Atomic uint64_t counts[]; /* histogram: observations per bucket, the last is +Inf */
+	char *labels;	     /* as shown between the braces, escaped; "" without labels */
+	struct cells *first; /* of gauges, and of who has no memory for cells of its own */
+	_Atomic(struct cells *) shards[SHARDS]; /* by thread; NULL: that one has added nothing */
 };
 
 struct metric_family {
@@ -28,6 +34,7 @@ struct metric_family {
 	size_t label_count;
 	const double *bounds;
 	size_t bound_count;
+	size_t series_max;
 	struct map by_labels;		     /* under owner->lock, as all below */
 	struct metric_series *first, **last; /* in the order they were made */
 	struct metric_series *other;
@@ -65,8 +72,27 @@ static void series_free(struct metric_series *s)
 {
 	if (!s)
 		return;
+	for (size_t i = 0; i < SHARDS; i++)
+		free(atomic_load(&s->shards[i]));
+	free(s->first);
 	free(s->labels);
 	free(s);
+}
+
+static struct cells *make_cells(const struct metric_family *f)
+{
+	size_t counts = f->type == METRIC_HISTOGRAM ? f->bound_count + 1 : 0;
+	size_t size = sizeof(struct cells) + counts * sizeof(uint64_t);
+	struct cells *c;
+
+	size = (size + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+	c = aligned_alloc(CACHE_LINE, size);
+	if (!c)
+		return NULL;
+	atomic_init(&c->value, 0);
+	for (size_t i = 0; i < counts; i++)
+		atomic_init(&c->counts[i], 0);
+	return c;
 }
 
 static void family_free(struct metric_family *f)
@@ -113,6 +139,7 @@ static struct metric_family *add_family(struct metrics *m, enum metric_type type
 	f->type = type;
 	f->name = name;
 	f->last = &f->first;
+	f->series_max = METRIC_SERIES_MAX;
 	map_init(&f->by_labels);
 	*m->last = f;
 	m->last = &f->next;
@@ -201,14 +228,14 @@ static int labels_text(const struct metric_family *f, const char *const *values,
 
 static struct metric_series *add_series(struct metric_family *f, struct str labels)
 {
-	size_t counts = f->type == METRIC_HISTOGRAM ? f->bound_count + 1 : 0;
-	struct metric_series *s = calloc(1, sizeof(*s) + counts * sizeof(s->counts[0]));
+	struct metric_series *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return NULL;
 	s->family = f;
 	s->labels = str_dup(labels);
-	if (!s->labels || map_put(&f->by_labels, labels, s, NULL, NULL) < 0) {
+	s->first = make_cells(f);
+	if (!s->labels || !s->first || map_put(&f->by_labels, labels, s, NULL, NULL) < 0) {
 		series_free(s);
 		return NULL;
 	}
@@ -230,6 +257,13 @@ static struct metric_series *other_series(struct metric_family *f)
 	return f->other;
 }
 
+void metrics_limit(struct metric_family *f, size_t max)
+{
+	pthread_mutex_lock(&f->owner->lock);
+	f->series_max = max;
+	pthread_mutex_unlock(&f->owner->lock);
+}
+
 struct metric_series *metrics_series(struct metric_family *f, const char *const *label_values)
 {
 	struct buf labels = BUF_INIT;
@@ -239,7 +273,7 @@ struct metric_series *metrics_series(struct metric_family *f, const char *const 
 	pthread_mutex_lock(&f->owner->lock);
 	if (labels_text(f, label_values, &labels) == 0) {
 		s = map_get(&f->by_labels, buf_str(&labels));
-		if (!s && f->by_labels.count >= METRIC_SERIES_MAX)
+		if (!s && f->by_labels.count >= f->series_max)
 			s = other_series(f);
 		else if (!s)
 			s = add_series(f, buf_str(&labels));
@@ -265,32 +299,111 @@ static double double_of(uint64_t bits)
 	return value;
 }
 
+/* The number of the calling thread's shard. */
+static unsigned shard_number(void)
+{
+	static atomic_uint next;
+	static _Thread_local unsigned mine; /* plus one; 0: none yet */
+
+	if (mine == 0)
+		mine = atomic_fetch_add_explicit(&next, 1, memory_order_relaxed) % SHARDS + 1;
+	return mine - 1;
+}
+
+/* The calling thread's cells of a series. */
+static struct cells *own_cells(struct metric_series *s)
+{
+	_Atomic(struct cells *) *at = &s->shards[shard_number()];
+	struct cells *c = atomic_load_explicit(at, memory_order_acquire), *old = NULL;
+
+	if (c)
+		return c;
+	c = make_cells(s->family);
+	if (!c)
+		return s->first;
+	if (atomic_compare_exchange_strong(at, &old, c))
+		return c;
+	free(c); /* of two threads with the same number, the other was first */
+	return old;
+}
+
 void metric_add(struct metric_series *s, uint64_t n)
 {
 	assert(s->family->type == METRIC_COUNTER);
-	atomic_fetch_add_explicit(&s->value, n, memory_order_relaxed);
+	atomic_fetch_add_explicit(&own_cells(s)->value, n, memory_order_relaxed);
 }
 
 void metric_set(struct metric_series *s, double value)
 {
 	assert(s->family->type == METRIC_GAUGE);
-	atomic_store_explicit(&s->value, bits_of(value), memory_order_relaxed);
+	atomic_store_explicit(&s->first->value, bits_of(value), memory_order_relaxed);
 }
 
 void metric_observe(struct metric_series *s, double value)
 {
 	const struct metric_family *f = s->family;
-	uint64_t old = atomic_load_explicit(&s->value, memory_order_relaxed);
+	struct cells *c = own_cells(s);
+	uint64_t old = atomic_load_explicit(&c->value, memory_order_relaxed);
 	size_t i = 0;
 
 	assert(f->type == METRIC_HISTOGRAM);
 	while (i < f->bound_count && !(value <= f->bounds[i]))
 		i++;
-	atomic_fetch_add_explicit(&s->counts[i], 1, memory_order_relaxed);
-	while (!atomic_compare_exchange_weak_explicit(&s->value, &old,
+	atomic_fetch_add_explicit(&c->counts[i], 1, memory_order_relaxed);
+	while (!atomic_compare_exchange_weak_explicit(&c->value, &old,
 						      bits_of(double_of(old) + value),
 						      memory_order_relaxed, memory_order_relaxed))
 		;
+}
+
+/* The i-th cells of a series, or NULL. */
+static const struct cells *cells_at(const struct metric_series *s, size_t i)
+{
+	return i < SHARDS ? atomic_load_explicit(&s->shards[i], memory_order_acquire) : s->first;
+}
+
+static uint64_t counter_of(const struct metric_series *s)
+{
+	uint64_t sum = 0;
+
+	for (size_t k = 0; k <= SHARDS; k++) {
+		const struct cells *c = cells_at(s, k);
+
+		if (c)
+			sum += atomic_load_explicit(&c->value, memory_order_relaxed);
+	}
+	return sum;
+}
+
+static double gauge_of(const struct metric_series *s)
+{
+	return double_of(atomic_load_explicit(&s->first->value, memory_order_relaxed));
+}
+
+static double sum_of(const struct metric_series *s)
+{
+	double sum = 0;
+
+	for (size_t k = 0; k <= SHARDS; k++) {
+		const struct cells *c = cells_at(s, k);
+
+		if (c)
+			sum += double_of(atomic_load_explicit(&c->value, memory_order_relaxed));
+	}
+	return sum;
+}
+
+static uint64_t bucket_of(const struct metric_series *s, size_t i)
+{
+	uint64_t sum = 0;
+
+	for (size_t k = 0; k <= SHARDS; k++) {
+		const struct cells *c = cells_at(s, k);
+
+		if (c)
+			sum += atomic_load_explicit(&c->counts[i], memory_order_relaxed);
+	}
+	return sum;
 }
 
 static uint64_t count_of(const struct metric_series *s)
@@ -298,7 +411,7 @@ static uint64_t count_of(const struct metric_series *s)
 	uint64_t sum = 0;
 
 	for (size_t i = 0; i <= s->family->bound_count; i++)
-		sum += atomic_load_explicit(&s->counts[i], memory_order_relaxed);
+		sum += bucket_of(s, i);
 	return sum;
 }
 
@@ -306,9 +419,7 @@ double metric_value(const struct metric_series *s)
 {
 	if (s->family->type == METRIC_HISTOGRAM)
 		return (double)count_of(s);
-	if (s->family->type == METRIC_GAUGE)
-		return double_of(atomic_load_explicit(&s->value, memory_order_relaxed));
-	return (double)atomic_load_explicit(&s->value, memory_order_relaxed);
+	return s->family->type == METRIC_GAUGE ? gauge_of(s) : (double)counter_of(s);
 }
 
 int metrics_on_render(struct metrics *m, void (*fn)(void *arg), void *arg, struct err *e)
@@ -353,14 +464,14 @@ static int add_head(struct buf *out, const struct metric_series *s, const char *
 static int render_histogram(struct buf *out, const struct metric_series *s, struct err *e)
 {
 	const struct metric_family *f = s->family;
-	double sum = double_of(atomic_load_explicit(&s->value, memory_order_relaxed));
+	double sum = sum_of(s);
 	uint64_t total = 0;
 	char number[NUMBER_SIZE];
 
 	for (size_t i = 0; i <= f->bound_count; i++) {
 		double bound = i < f->bound_count ? f->bounds[i] : INFINITY;
 
-		total += atomic_load_explicit(&s->counts[i], memory_order_relaxed);
+		total += bucket_of(s, i);
 		if (add_head(out, s, "_bucket", number_text(bound, number), e) < 0 ||
 		    buf_addf(out, e, "%" PRIu64 "\n", total) < 0)
 			return -1;
@@ -374,7 +485,6 @@ static int render_histogram(struct buf *out, const struct metric_series *s, stru
 
 static int render_series(struct buf *out, const struct metric_series *s, struct err *e)
 {
-	uint64_t value = atomic_load_explicit(&s->value, memory_order_relaxed);
 	char number[NUMBER_SIZE];
 
 	if (s->family->type == METRIC_HISTOGRAM)
@@ -382,8 +492,8 @@ static int render_series(struct buf *out, const struct metric_series *s, struct 
 	if (add_head(out, s, "", NULL, e) < 0)
 		return -1;
 	if (s->family->type == METRIC_COUNTER)
-		return buf_addf(out, e, "%" PRIu64 "\n", value);
-	return buf_addf(out, e, "%s\n", number_text(double_of(value), number));
+		return buf_addf(out, e, "%" PRIu64 "\n", counter_of(s));
+	return buf_addf(out, e, "%s\n", number_text(gauge_of(s), number));
 }
 
 static int render_family(struct buf *out, const struct metric_family *f, struct err *e)

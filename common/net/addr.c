@@ -76,10 +76,27 @@ int addr_parse(struct addr *out, struct str text, struct err *e)
 	return 0;
 }
 
+/* inet_ntop goes through sprintf: six times as long, and this is asked at each request. */
+static void ip4_text(const unsigned char bytes[4], char out[INET_ADDRSTRLEN])
+{
+	for (int i = 0; i < 4; i++) {
+		char digits[STR_DECIMAL_SIZE];
+		struct str d = str_decimal(digits, bytes[i]);
+
+		memcpy(out, d.ptr, d.len);
+		out += d.len;
+		*out++ = i < 3 ? '.' : '\0';
+	}
+}
+
 void addr_ip_text(const struct addr *a, char *out, size_t size)
 {
 	const void *bytes = &a->u.in4.sin_addr;
 
+	if (a->u.sa.sa_family == AF_INET && size >= INET_ADDRSTRLEN) {
+		ip4_text(bytes, out);
+		return;
+	}
 	if (a->u.sa.sa_family == AF_INET6)
 		bytes = &a->u.in6.sin6_addr;
 	else if (a->u.sa.sa_family != AF_INET)
@@ -116,6 +133,53 @@ bool addr_is_loopback(const struct addr *a)
 		return false;
 	return IN6_IS_ADDR_LOOPBACK(&a->u.in6.sin6_addr) ||
 	       (IN6_IS_ADDR_V4MAPPED(&a->u.in6.sin6_addr) && v6[12] == 127);
+}
+
+int addr_parse_ip(struct addr *out, struct str text)
+{
+	return parse_numeric(out, text, str_find(text, ':', 0) < text.len, 0);
+}
+
+void addr_set_port(struct addr *a, uint16_t port)
+{
+	if (a->u.sa.sa_family == AF_INET6)
+		a->u.in6.sin6_port = htons(port);
+	else if (a->u.sa.sa_family == AF_INET)
+		a->u.in4.sin_port = htons(port);
+}
+
+void addr_unmap(struct addr *a)
+{
+	const struct in6_addr v6 = a->u.in6.sin6_addr;
+	struct addr out = {0};
+
+	if (a->u.sa.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&v6))
+		return;
+	out.u.in4.sin_family = AF_INET;
+	out.u.in4.sin_port = a->u.in6.sin6_port;
+	memcpy(&out.u.in4.sin_addr, v6.s6_addr + 12, 4);
+	*a = out;
+}
+
+bool addr_same_ip(const struct addr *a, const struct addr *b)
+{
+	if (a->u.sa.sa_family != b->u.sa.sa_family)
+		return false;
+	if (a->u.sa.sa_family == AF_INET)
+		return a->u.in4.sin_addr.s_addr == b->u.in4.sin_addr.s_addr;
+	return a->u.sa.sa_family == AF_INET6 &&
+	       memcmp(&a->u.in6.sin6_addr, &b->u.in6.sin6_addr, 16) == 0;
+}
+
+int addr_compare(const struct addr *a, const struct addr *b)
+{
+	int d = (int)a->u.sa.sa_family - (int)b->u.sa.sa_family;
+
+	if (d == 0 && a->u.sa.sa_family == AF_INET)
+		d = memcmp(&a->u.in4.sin_addr, &b->u.in4.sin_addr, sizeof(struct in_addr));
+	else if (d == 0 && a->u.sa.sa_family == AF_INET6)
+		d = memcmp(&a->u.in6.sin6_addr, &b->u.in6.sin6_addr, sizeof(struct in6_addr));
+	return d ? d : (int)addr_port(a) - (int)addr_port(b);
 }
 
 /* One word of a listen entry: a flag sets the bool at `offset`. */

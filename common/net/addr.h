@@ -17,7 +17,6 @@ struct addr {
 		struct sockaddr sa;
 		struct sockaddr_in in4;
 		struct sockaddr_in6 in6;
-		struct sockaddr_storage storage;
 	} u;
 };
 
@@ -29,6 +28,15 @@ void addr_text(const struct addr *a, char *out, size_t size);
 void addr_ip_text(const struct addr *a, char *out, size_t size);
 uint16_t addr_port(const struct addr *a);
 bool addr_is_loopback(const struct addr *a);
+/* "192.0.2.1", "2001:db8::1": no port, no brackets, no zone. -1: anything else. */
+int addr_parse_ip(struct addr *out, struct str text) must_check;
+void addr_set_port(struct addr *a, uint16_t port);
+/* An IPv4 address in IPv6 form (::ffff:192.0.2.1) becomes the IPv4 address. */
+void addr_unmap(struct addr *a);
+/* Whether both are the same IP address, whatever the port. */
+bool addr_same_ip(const struct addr *a, const struct addr *b);
+/* An order, as memcmp's: by family, IP, port. 0: the same address. */
+int addr_compare(const struct addr *a, const struct addr *b);
 
 /* One entry of a Kong `*_listen` value: "0.0.0.0:8443 ssl http2 reuseport backlog=1024". */
 struct listen_entry {

@@ -16,12 +16,16 @@
 
 static const struct sm_state states[] = {
 	[CONN_NEW] = {"new", TO_CLOSING | SM_TO(CONN_RESOLVING) | SM_TO(CONN_CONNECTING) |
+				     SM_TO(CONN_PROXIED) | SM_TO(CONN_PEEKING) |
 				     SM_TO(CONN_OPENING) | SM_TO(CONN_HANDSHAKING)},
 	[CONN_RESOLVING] = {"resolving", TO_CLOSING | SM_TO(CONN_CONNECTING)},
 	[CONN_CONNECTING] = {"connecting", TO_CLOSING | SM_TO(CONN_REDIALING) |
 						   SM_TO(CONN_HANDSHAKING) | SM_TO(CONN_OPEN)},
 	[CONN_REDIALING] = {"redialing", TO_CLOSING | SM_TO(CONN_CONNECTING)},
+	[CONN_PEEKING] = {"peeking", TO_CLOSING | SM_TO(CONN_OPENING) | SM_TO(CONN_HANDSHAKING)},
 	[CONN_OPENING] = {"opening", TO_CLOSING | SM_TO(CONN_OPEN)},
+	[CONN_PROXIED] = {"proxied", TO_CLOSING | SM_TO(CONN_PEEKING) | SM_TO(CONN_HANDSHAKING) |
+					     SM_TO(CONN_OPEN)},
 	[CONN_HANDSHAKING] = {"handshaking", TO_CLOSING | SM_TO(CONN_OPEN) | SM_TO(CONN_FLUSHING)},
 	[CONN_OPEN] = {"open", TO_CLOSING | SM_TO(CONN_FLUSHING)},
 	[CONN_FLUSHING] = {"flushing", TO_CLOSING | SM_TO(CONN_LINGERING)},
@@ -31,8 +35,33 @@ static const struct sm_state states[] = {
 static_assert(array_len(states) == CONN_STATES, "a row per state");
 static const struct sm machine = {"conn", states, CONN_STATES};
 
+static const struct err no_reason = ERR_INIT;
+static const struct err unexplained = {ERR_MEMORY, 0,
+				       "the connection failed, and there is no memory to say why"};
+
+/* The first reason counts: a failed handshake that could not send its alert either. */
+static void keep_reason(struct conn *c, const struct err *why)
+{
+	if (c->why || why->kind == ERR_NONE)
+		return;
+	c->why = malloc(sizeof(*c->why));
+	if (c->why)
+		*c->why = *why;
+	else
+		c->unexplained = true;
+}
+
+static const struct err *reason_of(const struct conn *c)
+{
+	if (c->why)
+		return c->why;
+	return c->unexplained ? &unexplained : &no_reason;
+}
+
 void conn_move(struct conn *c, enum conn_state to)
 {
+	if (c->state == CONN_HANDSHAKING && to != CONN_OPEN && c->on_tls_failed)
+		c->on_tls_failed(c, reason_of(c));
 	c->state = (enum conn_state)sm_move(&machine, c->state, to, NULL);
 }
 
@@ -40,9 +69,24 @@ static void on_due(struct deferred *d)
 {
 	struct conn *c = container_of(d, struct conn, due);
 
+	if (c->state == CONN_PEEKING)
+		peek_begin(c);
 	if (c->state == CONN_OPENING)
 		conn_opened(c);
 	input_resume(c);
+	tls_flush(c);
+	out_flush(c);
+	out_progress(c);
+	input_update(c);
+}
+
+/* What OpenSSL adds here does not ask for another turn. */
+static void on_flush(struct deferred *d)
+{
+	struct conn *c = container_of(d, struct conn, flush);
+
+	tls_flush(c);
+	deferred_cancel(&c->flush);
 	out_flush(c);
 	out_progress(c);
 	input_update(c);
@@ -66,10 +110,15 @@ struct conn *conn_new(struct loop *l, const struct conn_options *o, struct err *
 	uv_timer_init(&l->uv, &c->timer);
 	uv_update_time(&l->uv);
 	deferred_init(&c->due, on_due);
+	deferred_init(&c->flush, on_flush);
 	c->loop = l;
 	c->events = o->events;
 	c->arg = o->arg;
+	c->on_peek = o->on_peek;
+	c->on_tls_failed = o->on_tls_failed;
 	c->plain_http_reply = o->plain_http_reply;
+	c->preamble = o->preamble;
+	c->duplex = o->duplex;
 	c->write_high = o->write_high ? o->write_high : (size_t)CONN_WRITE_HIGH;
 	c->handshake_ms = o->handshake_timeout_ms ? o->handshake_timeout_ms : CONN_HANDSHAKE_MS;
 	c->active_at = uv_now(&l->uv);
@@ -84,9 +133,11 @@ static void conn_free(struct conn *c)
 {
 	out_drop(c);
 	dial_free(c);
+	free(c->proxied);
 	SSL_free(c->ssl);
 	buf_deinit(&c->kept);
 	free(c->server_name);
+	free(c->why);
 	free(c);
 }
 
@@ -95,8 +146,10 @@ void conn_one_closed(struct conn *c)
 	if (--c->closing_left > 0)
 		return;
 	list_remove(&c->group);
+	if (c->gone)
+		c->gone(c, reason_of(c), c->gone_arg);
 	if (c->events)
-		c->events->on_close(c, &c->why, c->arg);
+		c->events->on_close(c, reason_of(c), c->arg);
 	conn_free(c);
 }
 
@@ -120,9 +173,12 @@ static void close_handles(struct conn *c)
 {
 	conn_move(c, CONN_CLOSING);
 	deferred_cancel(&c->due);
+	deferred_cancel(&c->flush);
 	c->closing_left = 2;
 	/* In REDIALING the socket is closing already and its callback is still to come. */
-	if (!uv_is_closing((uv_handle_t *)&c->tcp))
+	if (uv_is_closing((uv_handle_t *)&c->tcp))
+		;
+	else if (!c->abort || c->ssl || uv_tcp_close_reset(&c->tcp, conn_tcp_closed) < 0)
 		uv_close((uv_handle_t *)&c->tcp, conn_tcp_closed);
 	uv_close((uv_handle_t *)&c->timer, on_timer_closed);
 	dial_cancel(c);
@@ -150,9 +206,7 @@ void conn_fail(struct conn *c, const struct err *why)
 {
 	if (c->state == CONN_CLOSING)
 		return;
-	/* The first reason counts: a failed handshake that could not send its alert either. */
-	if (c->why.kind == ERR_NONE)
-		c->why = *why;
+	keep_reason(c, why);
 	close_handles(c);
 }
 
@@ -192,11 +246,19 @@ int conn_accept(struct conn **out, struct loop *l, uv_stream_t *listener,
 		return err_errno(e, ERR_UNAVAILABLE, -rc, "accepting a connection");
 	}
 	read_addresses(c);
-	if (o->tls && tls_attach(c, o->tls, e) < 0) {
+	if ((o->tls && !o->on_peek && tls_attach(c, o->tls, e) < 0) ||
+	    (o->proxy_protocol && proxied_attach(c, o, e) < 0)) {
 		conn_discard(c);
 		return -1;
 	}
-	if (c->ssl) {
+	if (c->proxied) {
+		conn_move(c, CONN_PROXIED);
+		input_update(c);
+	} else if (c->on_peek) {
+		conn_move(c, CONN_PEEKING);
+		loop_defer(l, &c->due);
+		input_update(c);
+	} else if (c->ssl) {
 		conn_move(c, CONN_HANDSHAKING);
 		input_update(c);
 	} else {
@@ -210,8 +272,27 @@ int conn_accept(struct conn **out, struct loop *l, uv_stream_t *listener,
 
 void conn_established(struct conn *c)
 {
+	struct err e = ERR_INIT;
+
 	dial_free(c);
 	read_addresses(c);
+	if (c->preamble.len > 0 && out_add(c, c->preamble.ptr, c->preamble.len) < 0) {
+		err_memory(&e, "queueing bytes for a connection");
+		conn_fail(c, &e);
+		return;
+	}
+	conn_begin(c);
+	input_update(c);
+}
+
+void conn_begin(struct conn *c)
+{
+	if (c->on_peek) {
+		conn_move(c, CONN_PEEKING);
+		conn_timer_update(c);
+		peek_begin(c);
+		return;
+	}
 	if (!c->ssl) {
 		conn_opened(c);
 		return;
@@ -219,7 +300,6 @@ void conn_established(struct conn *c)
 	conn_move(c, CONN_HANDSHAKING);
 	conn_timer_update(c);
 	tls_handshake(c);
-	input_update(c);
 }
 
 void conn_opened(struct conn *c)
@@ -273,26 +353,41 @@ void conn_read_stop(struct conn *c)
 	loop_defer(c->loop, &c->due);
 }
 
-void conn_write(struct conn *c, struct str bytes)
+static void write_failed(struct conn *c)
 {
 	struct err e = ERR_INIT;
 
+	err_memory(&e, "queueing bytes for a connection");
+	conn_fail(c, &e);
+}
+
+void conn_write(struct conn *c, struct str bytes)
+{
 	if (c->state == CONN_CLOSING || c->state == CONN_FLUSHING || c->state == CONN_LINGERING)
 		return;
 	assert(c->state == CONN_OPEN);
-	if (bytes.len == 0)
+	if (bytes.len == 0 || c->half)
 		return;
 	if (c->ssl) {
 		tls_write(c, bytes);
 	} else if (out_add(c, bytes.ptr, bytes.len) < 0) {
-		err_memory(&e, "queueing bytes for a connection");
-		conn_fail(c, &e);
+		write_failed(c);
 	}
+}
+
+void conn_flush(struct conn *c)
+{
+	tls_flush(c);
+	out_flush(c);
+	/* All of it is gone and nobody waits to hear of that: the end of the turn has nothing to
+	 * do. */
+	if (c->state == CONN_OPEN && c->out_len == 0 && !c->over_high && !c->half)
+		deferred_cancel(&c->flush);
 }
 
 size_t conn_queued(const struct conn *c)
 {
-	return c->out_len;
+	return c->out_len + (c->plain ? c->plain->end : 0);
 }
 
 bool conn_over_high(const struct conn *c)
@@ -303,7 +398,7 @@ bool conn_over_high(const struct conn *c)
 /* Sends what is queued, then ends; on_close will get `why`. */
 void conn_finish(struct conn *c, const struct err *why)
 {
-	c->why = *why;
+	keep_reason(c, why);
 	conn_move(c, CONN_FLUSHING);
 	buf_deinit(&c->kept);
 	c->input = STR_NONE;
@@ -314,18 +409,16 @@ void conn_finish(struct conn *c, const struct err *why)
 
 void conn_shutdown(struct conn *c)
 {
-	const struct err none = ERR_INIT;
-
 	if (c->state == CONN_CLOSING || c->state == CONN_FLUSHING || c->state == CONN_LINGERING)
 		return;
 	if (c->state != CONN_OPEN) {
 		conn_close(c);
 		return;
 	}
-	if (c->ssl)
+	if (c->ssl && !c->half)
 		tls_close_notify(c);
 	if (c->state == CONN_OPEN)
-		conn_finish(c, &none);
+		conn_finish(c, &no_reason);
 }
 
 void conn_idle_timeout(struct conn *c, uint64_t ms)
@@ -334,6 +427,23 @@ void conn_idle_timeout(struct conn *c, uint64_t ms)
 		return;
 	c->idle_ms = ms;
 	c->active_at = uv_now(&c->loop->uv);
+	conn_timer_update(c);
+}
+
+void conn_stall_timeout(struct conn *c, uint64_t ms)
+{
+	if (c->state == CONN_CLOSING)
+		return;
+	c->stall_ms = ms;
+	c->moved_at = uv_now(&c->loop->uv);
+	conn_timer_update(c);
+}
+
+void conn_wake(struct conn *c, uint64_t ms)
+{
+	if (c->state == CONN_CLOSING)
+		return;
+	c->wake_at = ms ? uv_now(&c->loop->uv) + ms : 0;
 	conn_timer_update(c);
 }
 
@@ -357,6 +467,11 @@ const struct addr *conn_peer(const struct conn *c)
 	return &c->peer;
 }
 
+const struct addr *conn_tcp_peer(const struct conn *c)
+{
+	return c->proxied ? &c->proxied->tcp_peer : &c->peer;
+}
+
 const struct addr *conn_local(const struct conn *c)
 {
 	return &c->local;
@@ -365,4 +480,11 @@ const struct addr *conn_local(const struct conn *c)
 struct loop *conn_loop(struct conn *c)
 {
 	return c->loop;
+}
+
+void conn_on_gone(struct conn *c, void (*gone)(struct conn *c, const struct err *why, void *arg),
+		  void *arg)
+{
+	c->gone = gone;
+	c->gone_arg = arg;
 }

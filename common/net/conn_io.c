@@ -5,7 +5,10 @@
  * In: the loop's one read buffer is lent to libuv and handed on at once; what nobody wants yet is
  * copied into `kept`, and reading stops.
  */
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "common/net/conn_internal.h"
 
@@ -16,6 +19,8 @@ int out_add(struct conn *c, const char *bytes, size_t n)
 	/* A flush failed while OpenSSL was at a write of several records: the rest goes nowhere. */
 	if (c->state == CONN_CLOSING)
 		return 0;
+	if (c->out_len == 0)
+		c->moved_at = uv_now(&c->loop->uv);
 	while (n > 0) {
 		struct chunk *tail = c->out_tail;
 		size_t room;
@@ -40,7 +45,7 @@ int out_add(struct conn *c, const char *bytes, size_t n)
 		n -= room;
 	}
 	/* Output of a handshake that is about to fail still goes out. */
-	loop_defer(c->loop, &c->due);
+	loop_defer_last(c->loop, &c->flush);
 	if (c->out_len >= FLUSH_SIZE)
 		out_flush(c);
 	if (c->out_len > c->write_high)
@@ -71,6 +76,9 @@ static void out_consume(struct conn *c, size_t n)
 
 void out_drop(struct conn *c)
 {
+	if (c->plain)
+		io_pool_put(c->loop->pool, c->plain);
+	c->plain = NULL;
 	while (c->out_head) {
 		struct chunk *head = c->out_head;
 
@@ -96,8 +104,9 @@ static unsigned gather(struct conn *c, uv_buf_t bufs[IOV_MAX_CHUNKS], size_t *to
 
 static void on_written(uv_write_t *req, int status)
 {
-	struct conn *c = container_of(req, struct conn, write);
+	struct conn *c = req->data;
 
+	free(req);
 	c->writing = false;
 	if (c->state == CONN_CLOSING)
 		return;
@@ -105,7 +114,7 @@ static void on_written(uv_write_t *req, int status)
 		conn_fail_uv(c, status, "writing to");
 		return;
 	}
-	c->active_at = uv_now(&c->loop->uv);
+	c->active_at = c->moved_at = uv_now(&c->loop->uv);
 	out_consume(c, c->in_flight);
 	c->in_flight = 0;
 	out_flush(c);
@@ -118,30 +127,67 @@ static bool is_connected(const struct conn *c)
 	return c->state == CONN_HANDSHAKING || c->state == CONN_OPEN || c->state == CONN_FLUSHING;
 }
 
+/* libuv writes what it can, when it can. */
+static void write_later(struct conn *c)
+{
+	uv_write_t *req = malloc(sizeof(*req));
+	uv_buf_t bufs[IOV_MAX_CHUNKS];
+	struct err e = ERR_INIT;
+	unsigned n;
+	int rc;
+
+	if (!req) {
+		err_memory(&e, "writing to a connection");
+		conn_fail(c, &e);
+		return;
+	}
+	n = gather(c, bufs, &c->in_flight);
+	req->data = c;
+	rc = uv_write(req, (uv_stream_t *)&c->tcp, bufs, n, on_written);
+	if (rc < 0) {
+		free(req);
+		conn_fail_uv(c, rc, "writing to");
+		return;
+	}
+	c->writing = true;
+}
+
+/* What the kernel takes now, or a uv error. One piece, as nearly always, without libuv: send(2) is
+ * a shorter way than write(2), for the kernel too. */
+static int give(struct conn *c, const uv_buf_t *bufs, unsigned n)
+{
+	uv_os_fd_t fd;
+	ssize_t sent;
+
+	if (n != 1 || uv_fileno((const uv_handle_t *)&c->tcp, &fd) < 0)
+		return uv_try_write((uv_stream_t *)&c->tcp, bufs, n);
+	do
+		sent = send(fd, bufs[0].base, bufs[0].len, MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	if (sent >= 0)
+		return (int)sent;
+	return errno == ENOBUFS ? UV_EAGAIN : -errno;
+}
+
 /* One write of up to IOV_MAX_CHUNKS; false when the kernel takes no more. */
 static bool flush_some(struct conn *c)
 {
 	uv_buf_t bufs[IOV_MAX_CHUNKS];
 	size_t total;
 	unsigned n = gather(c, bufs, &total);
-	int rc = uv_try_write((uv_stream_t *)&c->tcp, bufs, n);
+	int rc = give(c, bufs, n);
 
 	if (rc < 0 && rc != UV_EAGAIN) {
 		conn_fail_uv(c, rc, "writing to");
 		return false;
 	}
 	if (rc > 0) {
-		c->active_at = uv_now(&c->loop->uv);
+		c->active_at = c->moved_at = uv_now(&c->loop->uv);
 		out_consume(c, (size_t)rc);
 	}
 	if (rc > 0 && (size_t)rc == total)
 		return true;
-	n = gather(c, bufs, &c->in_flight);
-	rc = uv_write(&c->write, (uv_stream_t *)&c->tcp, bufs, n, on_written);
-	if (rc < 0)
-		conn_fail_uv(c, rc, "writing to");
-	else
-		c->writing = true;
+	write_later(c);
 	return false;
 }
 
@@ -150,15 +196,13 @@ void out_flush(struct conn *c)
 {
 	while (is_connected(c) && c->out_len > 0 && !c->writing && flush_some(c))
 		;
+	if (c->stall_ms && c->out_len > 0 && c->state != CONN_CLOSING)
+		conn_timer_update(c);
 }
 
-static void on_shut(uv_shutdown_t *req, int status)
+static void linger(struct conn *c)
 {
-	struct conn *c = container_of(req, struct conn, shutdown);
-
-	if (c->state == CONN_CLOSING)
-		return;
-	if (status < 0 || c->eof) {
+	if (c->eof) {
 		conn_close(c);
 		return;
 	}
@@ -171,17 +215,33 @@ static void on_shut(uv_shutdown_t *req, int status)
 static void end_shutdown(struct conn *c)
 {
 	/* close(2) sends the FIN too, and nothing more is to be read. */
-	if (c->eof || uv_shutdown(&c->shutdown, (uv_stream_t *)&c->tcp, on_shut) < 0)
+	if (c->eof || out_shutdown(c) < 0)
 		conn_close(c);
 	else
-		c->shut_asked = true;
+		linger(c);
+}
+
+/* Not uv_shutdown: it would wait for a turn in which the socket is writable. */
+int out_shutdown(struct conn *c)
+{
+	uv_os_fd_t fd;
+	int rc = uv_fileno((const uv_handle_t *)&c->tcp, &fd);
+
+	if (rc == 0 && shutdown(fd, SHUT_WR) < 0)
+		rc = -errno;
+	c->shut_done = rc == 0;
+	return rc;
 }
 
 void out_progress(struct conn *c)
 {
-	if (c->state == CONN_FLUSHING && c->out_len == 0 && !c->shut_asked)
+	if (c->state == CONN_FLUSHING && c->shut_done)
+		linger(c);
+	else if (c->state == CONN_FLUSHING && c->out_len == 0)
 		end_shutdown(c);
-	if (c->state != CONN_OPEN || !c->over_high || c->out_len > c->write_high / 2)
+	if (c->half)
+		half_progress(c);
+	if (c->state != CONN_OPEN || !c->over_high || conn_queued(c) > c->write_high / 2)
 		return;
 	c->over_high = false;
 	loop_defer(c->loop, &c->due);
@@ -192,10 +252,13 @@ void out_progress(struct conn *c)
 bool input_wanted(const struct conn *c)
 {
 	switch (c->state) {
+	case CONN_PROXIED:
+	case CONN_PEEKING:
+		return true;
 	case CONN_HANDSHAKING:
 		return !c->paused;
 	case CONN_OPEN:
-		return c->want_read && !c->over_high && !c->eof;
+		return c->want_read && (c->duplex || !c->over_high) && !c->eof;
 	case CONN_FLUSHING:
 	case CONN_LINGERING:
 		return !c->eof;
@@ -222,9 +285,13 @@ static void take_input(struct conn *c)
 {
 	struct str bytes;
 
-	if (c->state == CONN_HANDSHAKING && !c->paused)
+	if (c->state == CONN_PROXIED)
+		proxied_input(c);
+	else if (c->state == CONN_HANDSHAKING && !c->paused)
 		tls_handshake(c);
-	if (c->state == CONN_FLUSHING || c->state == CONN_LINGERING) {
+	if (c->state == CONN_PEEKING) {
+		peek_take(c);
+	} else if (c->state == CONN_FLUSHING || c->state == CONN_LINGERING) {
 		drop_input(c);
 	} else if (c->state == CONN_OPEN && input_wanted(c) && c->ssl) {
 		tls_read(c);
@@ -237,11 +304,14 @@ static void take_input(struct conn *c)
 
 static void keep_input(struct conn *c)
 {
-	struct err e = ERR_INIT;
 	struct str rest = c->input;
+	struct err e;
 
 	c->input = STR_NONE;
-	if (rest.len > 0 && c->state != CONN_CLOSING && buf_add_str(&c->kept, rest, &e) < 0)
+	if (rest.len == 0 || c->state == CONN_CLOSING)
+		return;
+	err_clear(&e);
+	if (buf_add_str(&c->kept, rest, &e) < 0)
 		conn_fail(c, &e);
 }
 
@@ -282,9 +352,11 @@ static void on_tcp_end(struct conn *c)
 	char text[ADDR_TEXT_SIZE];
 
 	addr_text(&c->peer, text, sizeof(text));
-	if (c->state == CONN_HANDSHAKING) {
-		err_set(&e, ERR_UNAVAILABLE, "%s closed the connection during the TLS handshake",
-			text);
+	if (c->state == CONN_PEEKING) {
+		peek_tcp_end(c);
+	} else if (c->state == CONN_HANDSHAKING || c->state == CONN_PROXIED) {
+		err_set(&e, ERR_UNAVAILABLE, "%s closed the connection during the %s", text,
+			c->ssl ? "TLS handshake" : "PROXY header");
 		conn_fail(c, &e);
 	} else if (c->state == CONN_OPEN && c->ssl) {
 		err_set(&e, ERR_UNAVAILABLE, "%s closed the connection without close_notify", text);
@@ -312,7 +384,7 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 			c->active_at = uv_now(&c->loop->uv);
 		c->input = (struct str){buf->base, (size_t)nread};
 		/* Older bytes first. */
-		if (c->kept.len == 0)
+		if (c->kept.len == 0 || c->state == CONN_PEEKING)
 			take_input(c);
 		keep_input(c);
 	}
@@ -321,7 +393,7 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 
 void input_update(struct conn *c)
 {
-	bool on = input_wanted(c) && c->kept.len == 0;
+	bool on = input_wanted(c) && (c->kept.len == 0 || c->state == CONN_PEEKING);
 	int rc;
 
 	if (on == c->reading || c->state == CONN_CLOSING)
@@ -333,6 +405,25 @@ void input_update(struct conn *c)
 		conn_fail_uv(c, rc, "reading from");
 }
 
+static bool is_stalled(const struct conn *c, uint64_t now)
+{
+	return c->stall_ms && c->out_len > 0 && c->moved_at + c->stall_ms <= now;
+}
+
+/* Of two times, of which 0 is never. */
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a && (!b || a < b) ? a : b;
+}
+
+static uint64_t open_until(const struct conn *c)
+{
+	uint64_t idle = c->idle_ms ? c->active_at + c->idle_ms : 0;
+	uint64_t stall = c->stall_ms && c->out_len > 0 ? c->moved_at + c->stall_ms : 0;
+
+	return sooner(idle, stall);
+}
+
 /* Loop time at which the state has lasted too long, or 0. */
 static uint64_t due_at(const struct conn *c)
 {
@@ -341,11 +432,14 @@ static uint64_t due_at(const struct conn *c)
 		return c->dial->try_until;
 	case CONN_RESOLVING:
 	case CONN_REDIALING:
+	case CONN_PEEKING:
 	case CONN_HANDSHAKING:
 	case CONN_LINGERING:
 		return c->deadline;
+	case CONN_PROXIED:
+		return c->deadline - c->handshake_ms + CONN_PROXY_MS;
 	case CONN_OPEN:
-		return c->idle_ms ? c->active_at + c->idle_ms : 0;
+		return open_until(c);
 	case CONN_FLUSHING:
 		return c->active_at + CONN_SHUTDOWN_STALL_MS;
 	default:
@@ -363,11 +457,20 @@ static void expire(struct conn *c)
 		conn_close(c);
 		return;
 	}
-	if (c->state == CONN_OPEN)
+	if (c->state == CONN_OPEN && is_stalled(c, uv_now(&c->loop->uv)))
+		err_set(&e, ERR_TIMEOUT, "%s took nothing for %llu ms", text,
+			(unsigned long long)c->stall_ms);
+	else if (c->state == CONN_OPEN)
 		err_set(&e, ERR_TIMEOUT, "%s was idle for %llu ms", text,
 			(unsigned long long)c->idle_ms);
+	else if (c->state == CONN_PEEKING)
+		err_set(&e, ERR_TIMEOUT, "%s did not say what it wants within %llu ms", text,
+			(unsigned long long)c->handshake_ms);
 	else if (c->state == CONN_FLUSHING)
 		err_set(&e, ERR_TIMEOUT, "%s did not take the last bytes", text);
+	else if (c->state == CONN_PROXIED)
+		err_set(&e, ERR_TIMEOUT, "no PROXY header from %s within %d ms", text,
+			CONN_PROXY_MS);
 	else if (c->state == CONN_HANDSHAKING)
 		err_set(&e, ERR_TIMEOUT, "TLS handshake with %s took longer than %llu ms", text,
 			(unsigned long long)c->handshake_ms);
@@ -386,6 +489,10 @@ static void on_timer(uv_timer_t *h)
 	c->timer_at = 0;
 	if (due && due <= uv_now(h->loop))
 		expire(c);
+	if (c->state == CONN_OPEN && c->wake_at && c->wake_at <= uv_now(h->loop)) {
+		c->wake_at = 0;
+		c->events->on_wake(c, c->arg);
+	}
 	if (c->state != CONN_CLOSING)
 		conn_timer_update(c);
 }
@@ -396,6 +503,8 @@ void conn_timer_update(struct conn *c)
 	uint64_t due = due_at(c);
 	uint64_t now = uv_now(&c->loop->uv);
 
+	if (c->state == CONN_OPEN)
+		due = sooner(due, c->wake_at);
 	if (due == 0 || (c->timer_at && c->timer_at <= due))
 		return;
 	uv_timer_start(&c->timer, on_timer, due > now ? due - now : 1, 0);

@@ -53,10 +53,22 @@ static int bio_create(BIO *b)
 	return 1;
 }
 
+/* One for the process: OpenSSL has few, and never gets one back, while loops come and go. */
+static CRYPTO_ONCE type_once = CRYPTO_ONCE_STATIC_INIT;
+static int bio_type = -1;
+
+static void make_type(void)
+{
+	bio_type = BIO_get_new_index();
+}
+
 static BIO_METHOD *make_method(void)
 {
-	BIO_METHOD *m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "conn");
+	BIO_METHOD *m;
 
+	if (CRYPTO_THREAD_run_once(&type_once, make_type) != 1 || bio_type < 0)
+		return NULL;
+	m = BIO_meth_new(bio_type | BIO_TYPE_SOURCE_SINK, "conn");
 	if (m && BIO_meth_set_read(m, bio_read) && BIO_meth_set_write(m, bio_write) &&
 	    BIO_meth_set_ctrl(m, bio_ctrl) && BIO_meth_set_create(m, bio_create))
 		return m;
@@ -112,15 +124,24 @@ static void on_message(int write_p, int version, int type, const void *bytes, si
 static bool updates_too_often(struct conn *c)
 {
 	char text[ADDR_TEXT_SIZE];
-	struct err e = ERR_INIT;
+	struct err e;
 
 	if (c->key_updates <= CONN_KEY_UPDATES)
 		return false;
+	err_clear(&e);
 	addr_text(&c->peer, text, sizeof(text));
 	err_set(&e, ERR_LIMIT, "TLS with %s: more than %d KeyUpdates in a second", text,
 		CONN_KEY_UPDATES);
 	conn_fail(c, &e);
 	return true;
+}
+
+/* OpenSSL looks for its error in a queue that must be empty before; that it nearly always is costs
+ * much less to see than to clear it. */
+static void clear_errors(void)
+{
+	if (ERR_peek_error() != 0)
+		ERR_clear_error();
 }
 
 int tls_attach(struct conn *c, SSL_CTX *ctx, struct err *e)
@@ -166,6 +187,8 @@ static void describe(struct conn *c, struct err *e, const char *what)
 			X509_verify_cert_error_string(verdict));
 		e->code = (int)verdict;
 		ERR_clear_error();
+	} else if (code == 0 && (SSL_get_shutdown(c->ssl) & SSL_RECEIVED_SHUTDOWN)) {
+		err_set(e, ERR_UNAVAILABLE, "%s %s: ended by the peer", what, text);
 	} else if (code == 0) {
 		err_set(e, ERR_INTERNAL, "%s %s: OpenSSL gave no reason", what, text);
 	} else {
@@ -203,7 +226,7 @@ void tls_handshake(struct conn *c)
 {
 	int rc, want;
 
-	ERR_clear_error();
+	clear_errors();
 	rc = SSL_do_handshake(c->ssl);
 	/* A callback of the context may have closed the connection. */
 	if (c->state != CONN_HANDSHAKING)
@@ -235,7 +258,7 @@ void tls_read(struct conn *c)
 	while (c->state == CONN_OPEN && input_wanted(c)) {
 		bool got;
 
-		ERR_clear_error();
+		clear_errors();
 		got = SSL_read_ex(c->ssl, plain, POOL_PLAIN_SIZE, &n) == 1;
 		if (updates_too_often(c))
 			return;
@@ -244,23 +267,86 @@ void tls_read(struct conn *c)
 			return;
 		}
 		conn_deliver(c, (struct str){plain, n});
+		/* A whole record and nothing behind it: asking again would only say so. */
+		if (c->input.len == 0 && !SSL_has_pending(c->ssl))
+			return;
 	}
 }
 
-void tls_write(struct conn *c, struct str bytes)
+static void encrypt(struct conn *c, struct str bytes)
 {
-	struct err e = ERR_INIT;
+	struct err e;
 	size_t n;
 
-	ERR_clear_error();
+	clear_errors();
 	if (SSL_write_ex(c->ssl, bytes.ptr, bytes.len, &n) == 1)
 		return;
+	err_clear(&e);
 	describe(c, &e, "TLS with");
 	conn_fail(c, &e);
 }
 
+void tls_flush(struct conn *c)
+{
+	struct chunk *k = c->plain;
+
+	if (!k)
+		return;
+	c->plain = NULL;
+	/* After a failure nothing but its alert goes out. */
+	if (c->state == CONN_OPEN)
+		encrypt(c, (struct str){k->data, k->end});
+	io_pool_put(c->loop->pool, k);
+}
+
+/* Takes what still fits into the record that is gathered; 0: out of memory. */
+static size_t gather_plain(struct conn *c, struct str bytes)
+{
+	size_t room;
+
+	if (!c->plain)
+		c->plain = io_pool_chunk(c->loop->pool);
+	if (!c->plain)
+		return 0;
+	room = POOL_PLAIN_SIZE - c->plain->end;
+	if (room > bytes.len)
+		room = bytes.len;
+	memcpy(c->plain->data + c->plain->end, bytes.ptr, room);
+	c->plain->end += room;
+	if (c->plain->end == POOL_PLAIN_SIZE)
+		tls_flush(c);
+	return room;
+}
+
+void tls_write(struct conn *c, struct str bytes)
+{
+	struct err e;
+
+	while (bytes.len > 0 && c->state == CONN_OPEN) {
+		size_t n = bytes.len - bytes.len % POOL_PLAIN_SIZE;
+
+		if (!c->plain && n > 0)
+			encrypt(c, str_sub(bytes, 0, n));
+		else
+			n = gather_plain(c, bytes);
+		if (n == 0) {
+			err_clear(&e);
+			err_memory(&e, "queueing bytes for a connection");
+			conn_fail(c, &e);
+			return;
+		}
+		bytes = str_sub(bytes, n, bytes.len);
+	}
+	if (!c->plain)
+		return;
+	loop_defer_last(c->loop, &c->flush);
+	if (conn_queued(c) > c->write_high)
+		c->over_high = true;
+}
+
 void tls_close_notify(struct conn *c)
 {
+	tls_flush(c);
 	ERR_clear_error();
 	(void)SSL_shutdown(c->ssl);
 	ERR_clear_error();

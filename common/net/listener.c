@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { PAUSE_MS = 100 };
 
@@ -23,6 +24,7 @@ struct listener {
 	unsigned connections;
 	unsigned closing_left;
 	bool waiting; /* a connection was reported and not taken */
+	int fd;
 	void (*closed)(void *arg);
 	void *closed_arg;
 };
@@ -141,19 +143,26 @@ static int bind_and_listen(struct listener *l)
 {
 	const struct listen_entry *entry = &l->options.entry;
 	bool v6 = entry->addr.u.sa.sa_family == AF_INET6;
+	bool taken = l->options.inherited;
 	int backlog = entry->backlog ? (int)entry->backlog : SOMAXCONN;
 	int size = sizeof(l->addr.u);
 	int rc = 0;
 
-	if (entry->reuseport)
+	if (l->options.inherited) {
+		rc = uv_tcp_open(&l->tcp, l->options.fd);
+		l->options.inherited = rc < 0; /* the handle closes it from now on */
+	} else if (entry->reuseport) {
 		rc = set_reuseport(&l->tcp);
+	}
 	/* IPv6 only, so that 0.0.0.0:80 and [::]:80 can stand side by side. */
-	if (rc == 0)
+	if (rc == 0 && !taken)
 		rc = uv_tcp_bind(&l->tcp, &entry->addr.u.sa, v6 ? UV_TCP_IPV6ONLY : 0);
 	if (rc == 0)
 		rc = uv_listen((uv_stream_t *)&l->tcp, backlog, on_connection);
 	if (rc == 0)
 		rc = uv_tcp_getsockname(&l->tcp, &l->addr.u.sa, &size);
+	if (rc == 0)
+		rc = uv_fileno((const uv_handle_t *)&l->tcp, &l->fd);
 	return rc;
 }
 
@@ -186,6 +195,12 @@ void listener_close(struct listener *l, void (*closed)(void *arg), void *arg)
 	uv_close((uv_handle_t *)&l->tcp, on_closed);
 }
 
+static void drop_inherited(const struct listener_options *o)
+{
+	if (o->inherited)
+		close(o->fd);
+}
+
 int listener_start(struct listener **out, struct loop *loop, const struct listener_options *o,
 		   struct err *e)
 {
@@ -193,11 +208,15 @@ int listener_start(struct listener **out, struct loop *loop, const struct listen
 	char text[ADDR_TEXT_SIZE];
 	int rc;
 
-	if (!l)
+	if (!l) {
+		drop_inherited(o);
 		return err_memory(e, "a listener");
+	}
 	addr_text(&o->entry.addr, text, sizeof(text));
-	rc = uv_tcp_init_ex(&loop->uv, &l->tcp, o->entry.addr.u.sa.sa_family);
+	rc = o->inherited ? uv_tcp_init(&loop->uv, &l->tcp)
+			  : uv_tcp_init_ex(&loop->uv, &l->tcp, o->entry.addr.u.sa.sa_family);
 	if (rc < 0) {
+		drop_inherited(o);
 		free(l);
 		return err_errno(e, ERR_UNAVAILABLE, -rc, "cannot listen on %s", text);
 	}
@@ -207,12 +226,18 @@ int listener_start(struct listener **out, struct loop *loop, const struct listen
 	timer_init(&l->pause, loop, on_pause_over);
 	rc = bind_and_listen(l);
 	if (rc < 0) {
+		drop_inherited(&l->options);
 		listener_close(l, NULL, NULL);
 		return err_errno(e, rc == UV_EACCES ? ERR_DENIED : ERR_UNAVAILABLE, -rc,
 				 "cannot listen on %s", text);
 	}
 	*out = l;
 	return 0;
+}
+
+int listener_fd(const struct listener *l)
+{
+	return l->fd;
 }
 
 const struct addr *listener_addr(const struct listener *l)

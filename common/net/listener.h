@@ -15,6 +15,9 @@ struct listener_options {
 	/* The connection was made; conn is NULL and e set if it could not be. May be NULL. */
 	void (*on_conn)(struct listener *l, struct conn *c, const struct err *e, void *arg);
 	void *arg;
+	/* A socket that is bound and listens already (sockets.h): taken over, also on failure. */
+	bool inherited;
+	int fd;
 	unsigned max_connections; /* accepting pauses above it; 0: no limit. Count them with
 				     listener_done. */
 };
@@ -26,6 +29,8 @@ int listener_start(struct listener **out, struct loop *l, const struct listener_
 void listener_done(struct listener *l);
 /* The bound address (port filled in). */
 const struct addr *listener_addr(const struct listener *l);
+/* Its descriptor, for sockets_add. Thread: any, while it is not being closed. */
+int listener_fd(const struct listener *l);
 /* Stops accepting; frees itself later; closed (may be NULL) is called then. */
 void listener_close(struct listener *l, void (*closed)(void *arg), void *arg);
 

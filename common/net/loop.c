@@ -45,20 +45,32 @@ static void on_wake(uv_async_t *h)
 	run_posts(loop_of((uv_handle_t *)h));
 }
 
-static void on_turn(uv_idle_t *h)
+static void run_deferred(struct link *waiting)
 {
-	struct loop *l = loop_of((uv_handle_t *)h);
 	struct link batch, *it;
 
 	list_init(&batch);
-	list_move_all(&batch, &l->deferred);
+	list_move_all(&batch, waiting);
 	while ((it = list_first(&batch))) {
 		struct deferred *d = container_of(it, struct deferred, link);
 
 		list_remove(it);
 		d->run(d);
 	}
-	if (list_empty(&l->deferred))
+}
+
+static bool any_deferred(const struct loop *l)
+{
+	return !list_empty(&l->deferred) || !list_empty(&l->last);
+}
+
+static void on_turn(uv_idle_t *h)
+{
+	struct loop *l = loop_of((uv_handle_t *)h);
+
+	run_deferred(&l->deferred);
+	run_deferred(&l->last);
+	if (!any_deferred(l))
 		uv_idle_stop(&l->turn);
 }
 
@@ -100,6 +112,7 @@ int loop_init(struct loop *l, struct err *e)
 	l->pool = pool;
 	list_init(&l->posts);
 	list_init(&l->deferred);
+	list_init(&l->last);
 	atomic_init(&l->running, false);
 	return 0;
 }
@@ -141,7 +154,7 @@ static bool can_progress(struct loop *l)
 	unsigned closing = 0;
 
 	uv_walk(&l->uv, count_closing, &closing);
-	return closing > 0 || l->uv.active_reqs.count > 0 || !list_empty(&l->deferred);
+	return closing > 0 || l->uv.active_reqs.count > 0 || any_deferred(l);
 }
 
 static bool have_posts(struct loop *l)
@@ -209,13 +222,23 @@ void deferred_init(struct deferred *d, void (*run)(struct deferred *d))
 	d->run = run;
 }
 
-void loop_defer(struct loop *l, struct deferred *d)
+static void defer(struct loop *l, struct deferred *d, struct link *to)
 {
 	if (!list_empty(&d->link))
 		return;
-	list_push(&l->deferred, &d->link);
+	list_push(to, &d->link);
 	/* Does nothing when it is active already. */
 	uv_idle_start(&l->turn, on_turn);
+}
+
+void loop_defer(struct loop *l, struct deferred *d)
+{
+	defer(l, d, &l->deferred);
+}
+
+void loop_defer_last(struct loop *l, struct deferred *d)
+{
+	defer(l, d, &l->last);
 }
 
 void deferred_cancel(struct deferred *d)

@@ -24,6 +24,7 @@ struct loop {
 	uv_mutex_t post_lock; /* private */
 	struct link posts;    /* private: struct post; thread: any, under post_lock */
 	struct link deferred; /* private: struct deferred */
+	struct link last;     /* private: struct deferred, run behind those */
 	struct io_pool *pool; /* private: buffers of the connections on this loop */
 	uv_thread_t thread;   /* private: set by loop_run before running */
 	atomic_bool running;  /* private */
@@ -56,6 +57,9 @@ void deferred_init(struct deferred *d, void (*run)(struct deferred *d));
 /* Runs d once; nothing more when it waits already. What is deferred from inside run comes one turn
  * later. */
 void loop_defer(struct loop *l, struct deferred *d);
+/* As loop_defer, but behind everything of loop_defer, also in the same turn when that asked for it:
+ * for writes, so that what a turn says goes out together. */
+void loop_defer_last(struct loop *l, struct deferred *d);
 /* Forgets it; harmless when it does not wait. */
 void deferred_cancel(struct deferred *d);
 
@@ -86,7 +90,7 @@ struct work {
 int work_start(struct work *w, struct loop *l, void (*run)(struct work *w),
 	       void (*done)(struct work *w), struct err *e) must_check;
 
-/* TERM, INT, QUIT, HUP, USR1 as callbacks on the loop. */
+/* TERM, INT, QUIT, HUP, USR1, USR2 as callbacks on the loop. */
 struct signals;
 int signals_start(struct signals **out, struct loop *l, void (*on_signal)(int signum, void *arg),
 		  void *arg, struct err *e) must_check;

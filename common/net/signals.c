@@ -4,7 +4,7 @@
 
 #include "common/net/loop.h"
 
-static const int watched[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1};
+static const int watched[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2};
 
 struct signals {
 	uv_signal_t handles[array_len(watched)];

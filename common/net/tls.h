@@ -29,5 +29,8 @@ int tls_context(SSL_CTX **out, const struct tls_options *o, struct err *e) must_
 int tls_context_harden(SSL_CTX *ctx, struct err *e) must_check;
 /* ALPN selection for a server: prefers h2 when http2, refuses when there is none in common. */
 void tls_context_alpn(SSL_CTX *ctx, bool http2);
+/* The same as OpenSSL's callback; arg is not NULL when h2 is offered. */
+int tls_select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
+		    const unsigned char *in, unsigned in_len, void *arg);
 
 #endif

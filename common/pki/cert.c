@@ -63,16 +63,24 @@ int cert_check_pem(struct str pem, struct err *e)
 	return 0;
 }
 
-/* Seconds since 1970; 0 for a time that cannot be read. */
-static int64_t seconds_of(const ASN1_TIME *t)
+int cert_time(const ASN1_TIME *t, int64_t *out)
 {
 	struct tm tm;
 
 	if (!t || ASN1_TIME_to_tm(t, &tm) != 1) {
 		ERR_clear_error();
-		return 0;
+		return -1;
 	}
-	return (int64_t)timegm(&tm);
+	*out = (int64_t)timegm(&tm);
+	return 0;
+}
+
+/* 0 for a time that cannot be read. */
+static int64_t seconds_of(const ASN1_TIME *t)
+{
+	int64_t seconds;
+
+	return cert_time(t, &seconds) == 0 ? seconds : 0;
 }
 
 static void hex_into(char *out, size_t size, const unsigned char *bytes, size_t n)
@@ -249,4 +257,9 @@ bool cert_covers(X509 *cert, struct str host)
 	if (c.host.len == 0 || c.host.ptr[0] == '*' || san_is_ip(c.host))
 		return false;
 	return cert_dns_names(cert, compare_name, &c, NULL) == 0 && c.found;
+}
+
+bool cert_covers_address(X509 *cert, const char *address)
+{
+	return X509_check_ip_asc(cert, address, 0) == 1;
 }

@@ -27,6 +27,8 @@ int cert_from_der(X509 **out, struct str der, struct err *e) must_check;
 int cert_leaf_from_pem(X509 **out, struct str pem, struct err *e) must_check;
 /* Whether cert_leaf_from_pem would succeed. Fast. */
 int cert_check_pem(struct str pem, struct err *e) must_check;
+/* Seconds since 1970. -1: NULL, or a time that cannot be read. */
+int cert_time(const ASN1_TIME *t, int64_t *out) must_check;
 void cert_info(X509 *cert, struct cert_info *out);
 /* The same with the bytes that cert was parsed from. */
 void cert_info_der(X509 *cert, struct str der, struct cert_info *out);
@@ -40,6 +42,8 @@ int cert_dns_names(X509 *cert, int (*on_name)(struct str name, void *arg, struct
 		   struct err *e) must_check;
 /* Whether a SAN covers the host (one-label wildcard, RFC 9525). CN is never used. */
 bool cert_covers(X509 *cert, struct str host);
+/* The same for an IP address in text form: a SAN iPAddress is it. */
+bool cert_covers_address(X509 *cert, const char *address);
 
 /* A whole pair checked as TLS-20 to TLS-22 ask: leaf first, each next certificate issued the one
  * before, key matches, key strong enough, unencrypted. Lax about what Kong accepts: expiry, names,
@@ -70,6 +74,8 @@ struct cert_make {
 	bool ca;
 	bool client, server; /* extended key usage */
 	int64_t not_before, not_after;
+	/* 32 bytes: SHA-256 of an ACME key authorization (RFC 8737 section 3); NULL: none. */
+	const unsigned char *acme_identifier;
 };
 int cert_make(X509 **out, const struct cert_make *m, EVP_PKEY *key, X509 *issuer,
 	      EVP_PKEY *issuer_key, struct err *e) must_check;

@@ -8,7 +8,7 @@
 
 /* Certificates of our own: the cluster's, and those of tests. */
 
-enum { SERIAL_SIZE = 16 };
+enum { SERIAL_SIZE = 16, ACME_DIGEST = 32 };
 
 static int fail(struct err *e)
 {
@@ -80,6 +80,27 @@ static int add_names(X509 *cert, const char *const *names, struct err *e)
 	return result;
 }
 
+/* id-pe-acmeIdentifier, which not every OpenSSL has a name for: an OCTET STRING in the extension's
+ * own. */
+static int add_acme_identifier(X509 *cert, const unsigned char *digest, struct err *e)
+{
+	unsigned char value[2 + ACME_DIGEST] = {V_ASN1_OCTET_STRING, ACME_DIGEST};
+	ASN1_OBJECT *id = OBJ_txt2obj("1.3.6.1.5.5.7.1.31", 1);
+	ASN1_OCTET_STRING *content = ASN1_OCTET_STRING_new();
+	X509_EXTENSION *extension = NULL;
+	int ok;
+
+	memcpy(value + 2, digest, ACME_DIGEST);
+	ok = id && content && ASN1_OCTET_STRING_set(content, value, sizeof(value)) == 1;
+	if (ok)
+		extension = X509_EXTENSION_create_by_OBJ(NULL, id, 1, content);
+	ok = extension && X509_add_ext(cert, extension, -1) == 1;
+	X509_EXTENSION_free(extension);
+	ASN1_OCTET_STRING_free(content);
+	ASN1_OBJECT_free(id);
+	return ok ? 0 : fail(e);
+}
+
 static const char *usage_of(const struct cert_make *m)
 {
 	if (m->client && m->server)
@@ -104,6 +125,8 @@ static int add_extensions(X509 *cert, X509 *issuer, const struct cert_make *m, s
 	    add_extension(cert, &ctx, NID_authority_key_identifier, "keyid:always", e) < 0)
 		return -1;
 	if (usage && add_extension(cert, &ctx, NID_ext_key_usage, usage, e) < 0)
+		return -1;
+	if (m->acme_identifier && add_acme_identifier(cert, m->acme_identifier, e) < 0)
 		return -1;
 	return add_names(cert, m->names, e);
 }

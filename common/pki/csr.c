@@ -16,11 +16,6 @@ static int add_names(X509_REQ *req, const struct str *names, size_t n, struct er
 		goto out;
 	}
 	for (size_t i = 0; i < n; i++) {
-		if (san_is_ip(names[i])) {
-			err_set(e, ERR_INVALID, "an address cannot be in a request: %.*s",
-				(int)names[i].len, names[i].ptr);
-			goto out;
-		}
 		if (san_add(san, names[i], e) < 0)
 			goto out;
 	}

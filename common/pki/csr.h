@@ -7,7 +7,7 @@
 #include "common/core/err.h"
 #include "common/core/str.h"
 
-/* Appends DER. names: n DNS names (A-labels). */
+/* Appends DER. names: n DNS names (A-labels) or IP addresses. */
 int csr_make(struct buf *out, EVP_PKEY *key, const struct str *names, size_t n,
 	     struct err *e) must_check;
 

@@ -2,13 +2,14 @@
  * leaves either nothing or a row that the next control plane registers with the same key, which
  * the CA answers with the same account (RFC 8555 section 7.3.1).
  */
-#include "control-plane/acme/account.h"
+#include "control-plane/acme/account_internal.h"
 
 #include <stdio.h>
 
-#include "common/core/codec.h"
+#include "common/core/clock.h"
 #include "common/core/log.h"
 #include "common/pki/key.h"
+#include "control-plane/acme/jwk.h"
 #include "control-plane/acme/message.h"
 
 enum { PAUSE_MS = 500 }; /* while another control plane registers */
@@ -18,36 +19,15 @@ static const struct sm_state states[] = {
 	[ACCOUNT_READING] = {"reading", SM_TO(ACCOUNT_MAKING) | SM_TO(ACCOUNT_LEASING) |
 						SM_TO(ACCOUNT_READY) | SM_TO(ACCOUNT_IDLE)},
 	[ACCOUNT_MAKING] = {"making", SM_TO(ACCOUNT_READING) | SM_TO(ACCOUNT_IDLE)},
-	[ACCOUNT_LEASING] = {"leasing", SM_TO(ACCOUNT_REGISTERING) | SM_TO(ACCOUNT_READING) |
-						SM_TO(ACCOUNT_IDLE)},
+	[ACCOUNT_LEASING] = {"leasing", SM_TO(ACCOUNT_BINDING) | SM_TO(ACCOUNT_REGISTERING) |
+						SM_TO(ACCOUNT_READING) | SM_TO(ACCOUNT_IDLE)},
+	[ACCOUNT_BINDING] = {"binding", SM_TO(ACCOUNT_REGISTERING) | SM_TO(ACCOUNT_IDLE)},
 	[ACCOUNT_REGISTERING] = {"registering", SM_TO(ACCOUNT_SAVING) | SM_TO(ACCOUNT_IDLE)},
 	[ACCOUNT_SAVING] = {"saving", SM_TO(ACCOUNT_READY) | SM_TO(ACCOUNT_IDLE)},
 	[ACCOUNT_READY] = {"ready", SM_TO(ACCOUNT_IDLE)},
 };
 const struct sm account_sm = {"account", states, array_len(states)};
 static_assert(array_len(states) == ACCOUNT_STATES, "one row per state");
-
-struct account {
-	struct account_conf conf;
-	enum account_state state;
-	struct link waiters;
-	struct timer timer;
-	struct work work; /* key generation */
-	struct client_call *call;
-	unsigned outstanding; /* store queries and work that will still call back */
-	bool closing;
-	bool pausing; /* READING, but only after the timer */
-	void (*closed)(void *arg);
-	void *closed_arg;
-
-	char id[UUID_TEXT_SIZE];
-	EVP_PKEY *key;
-	char kid[ACME_URL_SIZE];
-	/* One that the CA does not know any more: taken out of the row before registering. */
-	char stale_kid[ACME_URL_SIZE];
-	char thumbprint[JWS_THUMBPRINT_SIZE];
-	struct err work_err;
-};
 
 static void account_move(struct account *a, enum account_state to)
 {
@@ -62,11 +42,11 @@ static void on_timer_closed(struct timer *t)
 
 	a->closed(a->closed_arg);
 	EVP_PKEY_free(a->key);
+	buf_deinit(&a->eab_hmac);
 	free(a);
 }
 
-/* At the head of every callback of the store and of the pool; false: closing, do nothing. */
-static bool awoke(struct account *a)
+bool account_awoke(struct account *a)
 {
 	a->outstanding--;
 	if (a->closing && a->outstanding == 0)
@@ -74,11 +54,17 @@ static bool awoke(struct account *a)
 	return !a->closing;
 }
 
+void account_query(struct account *a, const char *sql, const char *const *params, size_t n,
+		   store_done done, void *arg)
+{
+	a->outstanding++;
+	store_query(a->conf.store, sql, params, n, done, arg);
+}
+
 static void query(struct account *a, const char *sql, const char *const *params, size_t n,
 		  store_done done)
 {
-	a->outstanding++;
-	store_query(a->conf.store, sql, params, n, done, a);
+	account_query(a, sql, params, n, done, a);
 }
 
 /* Ends the waiting of all who wait now. */
@@ -100,6 +86,20 @@ static void answer(struct account *a, const struct problem *p)
 		list_remove(&w->link);
 		w->done(w, p);
 	}
+}
+
+/* Ready, but perhaps the CA wants agreement before anything else. */
+static void answer_ready(struct account *a)
+{
+	struct problem p;
+
+	if (!a->terms[0]) {
+		answer(a, NULL);
+		return;
+	}
+	problem_own(&p, "terms", "the authority wants its terms of service agreed to: %s",
+		    a->terms);
+	answer(a, &p);
 }
 
 static void fail(struct account *a, const struct problem *p)
@@ -128,7 +128,7 @@ static void on_fire(struct timer *t)
 		a->pausing = false;
 		read_row(a);
 	} else if (a->state == ACCOUNT_READY) {
-		answer(a, NULL);
+		answer_ready(a);
 	} else if (a->state == ACCOUNT_IDLE && !list_empty(&a->waiters)) {
 		/* Forgotten before they were told. */
 		account_move(a, ACCOUNT_READING);
@@ -143,7 +143,8 @@ static void generate(struct work *w)
 	struct account *a = container_of(w, struct account, work);
 
 	err_clear(&a->work_err);
-	if (key_generate(&a->key, KEY_EC_P256, &a->work_err) != 0)
+	if (a->conf.key ? jwk_or_pem_key(&a->key, str_from(a->conf.key), &a->work_err) != 0
+			: key_generate(&a->key, KEY_EC_P256, &a->work_err) != 0)
 		a->key = NULL;
 }
 
@@ -151,7 +152,7 @@ static void on_inserted(const struct store_result *r, void *arg)
 {
 	struct account *a = arg;
 
-	if (!awoke(a))
+	if (!account_awoke(a))
 		return;
 	if (r->fault != STORE_OK) {
 		fail_err(a, &r->err);
@@ -177,7 +178,8 @@ static int insert_row(struct account *a, struct err *e)
 
 		query(a,
 		      "INSERT INTO acme_accounts (id, directory, email, key) VALUES ($1, $2, $3, "
-		      "$4::bytea) ON CONFLICT (directory, email) DO NOTHING",
+		      "$4::bytea) ON CONFLICT (directory, email) WHERE deactivated_at IS NULL DO "
+		      "NOTHING",
 		      params, array_len(params), on_inserted);
 		rc = 0;
 	}
@@ -193,7 +195,7 @@ static void on_generated(struct work *w)
 	struct account *a = container_of(w, struct account, work);
 	struct err e = ERR_INIT;
 
-	if (!awoke(a))
+	if (!account_awoke(a))
 		return;
 	if (!a->key)
 		fail_err(a, &a->work_err);
@@ -220,7 +222,7 @@ static void on_saved(const struct store_result *r, void *arg)
 {
 	struct account *a = arg;
 
-	if (!awoke(a))
+	if (!account_awoke(a))
 		return;
 	if (r->fault != STORE_OK) {
 		fail_err(a, &r->err);
@@ -236,7 +238,7 @@ static void on_saved(const struct store_result *r, void *arg)
 static void on_released(const struct store_result *r, void *arg)
 {
 	(void)r; /* else the lease runs out */
-	awoke(arg);
+	account_awoke(arg);
 }
 
 static void release_lease(struct account *a)
@@ -271,34 +273,73 @@ static void on_registered(const struct client_reply *r, void *arg)
 	a->kid[r->location.len] = '\0';
 	account_move(a, ACCOUNT_SAVING);
 	query(a,
-	      "UPDATE acme_accounts SET url = $3, lease_owner = NULL, lease_until = NULL WHERE id "
+	      "UPDATE acme_accounts SET url = $3, problem = NULL, lease_owner = NULL, lease_until "
+	      "= NULL WHERE id "
 	      "= $1 AND (lease_owner = $2 OR url IS NULL)",
 	      params, array_len(params), on_saved);
 }
 
+/* The payload of newAccount; the directory says where it goes, which the binding signs. */
+static int build_new_account(struct buf *out, const struct acme_directory *d, void *arg,
+			     struct err *e)
+{
+	struct account *a = arg;
+	const char *kid = a->conf.eab_kid ? a->conf.eab_kid : a->eab_kid;
+	struct str hmac = a->conf.eab_kid ? str_from(a->conf.eab_hmac) : buf_str(&a->eab_hmac);
+	struct buf binding = BUF_INIT;
+	int rc = 0;
+
+	if (kid[0])
+		rc = eab_sign(&binding, kid, hmac, a->key, d->new_account, e);
+	else if (d->external_account_required)
+		rc = err_set(e, ERR_INVALID,
+			     "the authority requires an external account binding: eab_kid and "
+			     "eab_hmac_key");
+	if (rc == 0)
+		rc = message_new_account(out, a->conf.email, kid[0] ? binding.data : NULL, e);
+	buf_deinit(&binding);
+	return rc;
+}
+
 static void post_new_account(struct account *a)
 {
-	struct buf body = BUF_INIT;
-	struct client_request r = {.endpoint = CLIENT_NEW_ACCOUNT, .key = a->key};
+	const struct client_request r = {
+		.endpoint = CLIENT_NEW_ACCOUNT, .key = a->key, .build = build_new_account};
 	struct err e = ERR_INIT;
-	int rc = message_new_account(&body, a->conf.email, &e);
 
 	account_move(a, ACCOUNT_REGISTERING);
-	r.payload = buf_str(&body);
-	if (rc == 0)
-		rc = client_post(&a->call, a->conf.client, &r, on_registered, a, &e);
-	buf_deinit(&body);
-	if (rc != 0) {
+	if (client_post(&a->call, a->conf.client, &r, on_registered, a, &e) != 0) {
 		release_lease(a);
 		fail_err(a, &e);
 	}
+}
+
+static void on_bound(struct account *a, const struct problem *p)
+{
+	if (!p) {
+		post_new_account(a);
+		return;
+	}
+	release_lease(a);
+	fail(a, p);
+}
+
+/* With the lease: an external account binding first, where one is given for an e-mail address. */
+static void begin_registering(struct account *a)
+{
+	if (a->conf.eab_kid || a->eab_kid[0] || !a->conf.eab_url || !a->conf.email[0]) {
+		post_new_account(a);
+		return;
+	}
+	account_move(a, ACCOUNT_BINDING);
+	eab_fetch(a, on_bound);
 }
 
 static void on_leased(const struct store_result *r, void *arg)
 {
 	struct account *a = arg;
 
-	if (!awoke(a))
+	if (!account_awoke(a))
 		return;
 	if (r->fault != STORE_OK) {
 		fail_err(a, &r->err);
@@ -310,7 +351,7 @@ static void on_leased(const struct store_result *r, void *arg)
 		timer_start(&a->timer, PAUSE_MS, 0);
 		return;
 	}
-	post_new_account(a);
+	begin_registering(a);
 }
 
 static void lease(struct account *a)
@@ -329,6 +370,30 @@ static void lease(struct account *a)
 
 /* --- reading --- */
 
+static int load_binding(struct account *a, const json_t *row, struct err *e)
+{
+	const char *kid = json_string_value(json_object_get(row, "eab_kid"));
+	const char *sealed = json_string_value(json_object_get(row, "eab_hmac"));
+	char context[64];
+
+	a->eab_kid[0] = '\0';
+	buf_clear(&a->eab_hmac);
+	if (!kid || !sealed || strlen(kid) >= sizeof(a->eab_kid))
+		return 0;
+	memcpy(a->eab_kid, kid, strlen(kid) + 1);
+	snprintf(context, sizeof(context), "acme_accounts.eab:%s", a->id);
+	return store_unseal(a->conf.store, str_from(context), str_from(sealed), &a->eab_hmac, e);
+}
+
+/* Why nothing may go on with it now. */
+static void read_pause(struct account *a, const json_t *row)
+{
+	const char *terms = json_string_value(json_object_get(row, "terms_url"));
+
+	snprintf(a->terms, sizeof(a->terms), "%s", terms ? terms : "");
+	a->draining = json_is_true(json_object_get(row, "rolling"));
+}
+
 static int load_row(struct account *a, const json_t *row, struct err *e)
 {
 	const char *id = json_string_value(json_object_get(row, "id"));
@@ -342,6 +407,10 @@ static int load_row(struct account *a, const json_t *row, struct err *e)
 		return err_set(e, ERR_INTERNAL, "the row of the ACME account is broken");
 	memcpy(a->id, id, strlen(id) + 1);
 	snprintf(a->kid, sizeof(a->kid), "%s", url ? url : "");
+	a->version = json_integer_value(json_object_get(row, "version"));
+	if (load_binding(a, row, e) != 0)
+		return -1;
+	read_pause(a, row);
 	snprintf(context, sizeof(context), "acme_accounts.key:%s", a->id);
 	EVP_PKEY_free(a->key);
 	a->key = NULL;
@@ -357,7 +426,7 @@ static void on_row(const struct store_result *r, void *arg)
 	struct account *a = arg;
 	struct err e = ERR_INIT;
 
-	if (!awoke(a))
+	if (!account_awoke(a))
 		return;
 	if (r->fault != STORE_OK) {
 		fail_err(a, &r->err);
@@ -368,7 +437,7 @@ static void on_row(const struct store_result *r, void *arg)
 		fail_err(a, &e);
 	} else if (a->kid[0] && !str_eq(str_from(a->kid), str_from(a->stale_kid))) {
 		account_move(a, ACCOUNT_READY);
-		answer(a, NULL);
+		answer_ready(a);
 	} else {
 		lease(a);
 	}
@@ -378,7 +447,10 @@ static void read_row(struct account *a)
 {
 	const char *params[] = {a->conf.directory, a->conf.email};
 
-	query(a, "SELECT id, key, url FROM acme_accounts WHERE directory = $1 AND email = $2",
+	query(a,
+	      "SELECT id, key, url, version, eab_kid, eab_hmac, terms_url, next_key IS NOT NULL AS "
+	      "rolling FROM acme_accounts WHERE directory = $1 AND email = $2 AND deactivated_at "
+	      "IS NULL",
 	      params, array_len(params), on_row);
 }
 
@@ -391,7 +463,9 @@ int account_create(struct account **out, const struct account_conf *c, struct er
 	if (!a)
 		return err_memory(e, "ACME account");
 	a->conf = *c;
+	a->eab_hmac.secret = true;
 	list_init(&a->waiters);
+	list_init(&a->changes);
 	timer_init(&a->timer, c->loop, on_fire);
 	*out = a;
 	return 0;
@@ -404,6 +478,10 @@ void account_close(struct account *a, void (*closed)(void *arg), void *arg)
 	a->closed_arg = arg;
 	client_cancel(a->call);
 	a->call = NULL;
+	fetch_cancel(a->fetch);
+	a->fetch = NULL;
+	roll_cancel(a);
+	changes_cancel(a);
 	timer_stop(&a->timer);
 	if (a->outstanding == 0)
 		timer_close(&a->timer, on_timer_closed);
@@ -440,6 +518,11 @@ const char *account_thumbprint(const struct account *a)
 	return a->thumbprint;
 }
 
+const char *account_id(const struct account *a)
+{
+	return a->id;
+}
+
 void account_forget(struct account *a, const char *kid)
 {
 	if (a->state != ACCOUNT_READY || !str_eq(str_from(a->kid), str_from(kid)))
@@ -448,4 +531,60 @@ void account_forget(struct account *a, const char *kid)
 		   log_str("directory", a->conf.directory), log_str("account", kid));
 	snprintf(a->stale_kid, sizeof(a->stale_kid), "%s", kid);
 	account_move(a, ACCOUNT_IDLE);
+}
+
+/* --- what others do with it --- */
+
+bool account_blocked(const struct account *a)
+{
+	return a->terms[0] != '\0' || a->draining;
+}
+
+bool account_draining(const struct account *a)
+{
+	return a->draining;
+}
+
+void account_reload(struct account *a)
+{
+	if (a->state == ACCOUNT_READY)
+		account_move(a, ACCOUNT_IDLE);
+}
+
+static void on_watched(const struct store_result *r, void *arg)
+{
+	struct account *a = arg;
+	const json_t *row = json_array_get(r->rows, 0);
+
+	a->watching = false;
+	if (!account_awoke(a) || r->fault != STORE_OK)
+		return;
+	if (!row || json_integer_value(json_object_get(row, "version")) != a->version) {
+		log_notice("the ACME account changed", log_str("directory", a->conf.directory));
+		a->terms[0] = '\0';
+		a->draining = false;
+		a->id[0] = '\0';
+		account_reload(a);
+		return;
+	}
+	read_pause(a, row);
+	if (json_is_true(json_object_get(row, "drained")) && a->state == ACCOUNT_READY)
+		roll_start(a);
+}
+
+void account_watch(struct account *a)
+{
+	const char *params[] = {a->id};
+
+	if (a->watching || a->closing || !a->id[0] ||
+	    (a->state != ACCOUNT_READY && !account_blocked(a)))
+		return;
+	a->watching = true;
+	query(a,
+	      "SELECT version, terms_url, next_key IS NOT NULL AS rolling, coalesce(next_key_at < "
+	      "now() - interval '3 seconds' AND (next_key_at < now() - interval '1 minute' OR NOT "
+	      "EXISTS (SELECT 1 FROM acme_orders o WHERE o.ca = a.directory AND o.state IN "
+	      "('publishing', 'validating'))), false) AS drained FROM acme_accounts a WHERE id = "
+	      "$1 AND deactivated_at IS NULL",
+	      params, array_len(params), on_watched);
 }

@@ -5,16 +5,18 @@
  */
 #include "control-plane/acme/acme.h"
 
+#include <openssl/crypto.h>
 #include <stdio.h>
 
 #include "common/core/clock.h"
 #include "common/core/codec.h"
 #include "common/core/log.h"
+#include "control-plane/acme/chain.h"
 #include "control-plane/acme/engine.h"
+#include "control-plane/acme/names.h"
 #include "control-plane/acme/show.h"
 
-enum { CONNECT_TIMEOUT_MS = 10000, EXCHANGE_TIMEOUT_MS = 30000 };
-enum { PARTS = 4 }; /* two timers, the account, the fetcher */
+enum { TIMERS = 3 };
 
 /* --- counting --- */
 
@@ -51,26 +53,74 @@ void acme_count(struct acme *a, enum acme_result result)
 
 /* --- start --- */
 
+/* Those that are NULL or empty are NULL afterwards. */
+static const char **optional_texts(struct acme_conf *c, size_t i)
+{
+	const char **const texts[] = {&c->profile,	  &c->preferred_chain, &c->chain_roots,
+				      &c->ca_file,	  &c->webhook_url,     &c->webhook_secret,
+				      &c->webhook_ca_file};
+
+	return i < array_len(texts) ? texts[i] : NULL;
+}
+
+/* All of them are the engine's afterwards, also when one is missing. */
+static int copy_texts(struct acme_conf *c, struct err *e)
+{
+	const char **text;
+	bool complete = true;
+
+	for (size_t i = 0; (text = optional_texts(c, i)); i++) {
+		const char *given = *text;
+
+		*text = given && given[0] ? str_dup(str_from(given)) : NULL;
+		complete = complete && (!given || !given[0] || *text);
+	}
+	return complete ? 0 : err_memory(e, "ACME engine");
+}
+
+static void free_texts(struct acme_conf *c)
+{
+	const char **text;
+
+	for (size_t i = 0; (text = optional_texts(c, i)); i++)
+		free((void *)(uintptr_t)*text);
+}
+
 static int copy_conf(struct acme *a, const struct acme_conf *c, struct err *e)
 {
+	int rc;
+
 	a->conf = *c;
+	rc = copy_texts(&a->conf, e);
+	if (a->conf.challenge_count == 0)
+		a->conf.challenges[a->conf.challenge_count++] = CHALLENGE_HTTP_01;
 	a->conf.control_plane_id = str_dup(str_from(c->control_plane_id));
-	a->conf.directory = str_dup(str_from(c->directory));
-	a->conf.email = str_dup(c->email ? str_from(c->email) : STR(""));
-	a->conf.ca_file = c->ca_file && c->ca_file[0] ? str_dup(str_from(c->ca_file)) : NULL;
-	if (!a->conf.control_plane_id || !a->conf.directory || !a->conf.email ||
-	    (c->ca_file && c->ca_file[0] && !a->conf.ca_file))
+	a->conf.egress = str_dup(c->egress ? str_from(c->egress) : STR(""));
+	a->conf.authority = NULL;
+	if (!a->conf.control_plane_id || !a->conf.egress)
 		return err_memory(e, "ACME engine");
+	return rc;
+}
+
+static int load_roots(struct acme *a, struct err *e)
+{
+	if (a->conf.chain_roots && chain_roots_load(&a->roots, a->conf.chain_roots, e) != 0)
+		return err_prefix(e, "acme_chain_roots");
 	return 0;
 }
 
 static void free_engine(struct acme *a)
 {
-	client_free(a->client);
+	map_deinit(&a->by_id);
+	free(a->authorities_seen);
+	json_decref(a->policy);
 	free((void *)(uintptr_t)a->conf.control_plane_id);
-	free((void *)(uintptr_t)a->conf.directory);
-	free((void *)(uintptr_t)a->conf.email);
-	free((void *)(uintptr_t)a->conf.ca_file);
+	free((void *)(uintptr_t)a->conf.egress);
+	if (a->conf.webhook_secret)
+		OPENSSL_cleanse((void *)(uintptr_t)a->conf.webhook_secret,
+				strlen(a->conf.webhook_secret));
+	free_texts(&a->conf);
+	chain_roots_free(a->roots);
 	free(a);
 }
 
@@ -83,44 +133,24 @@ static void on_hit(const char *challenge_id, const char *node_id, uint32_t count
 	{
 		struct order *o = container_of(it, struct order, link);
 
-		if (!str_eq(str_from(o->challenge_id), str_from(challenge_id)))
+		if (!order_hit(o, str_from(challenge_id), node_id))
 			continue;
 		log_debug("challenge asked for", log_str("host", o->host), log_str("node", node_id),
 			  log_u64("count", count));
-		order_hit(o);
 		return;
 	}
 }
 
-static int start_parts(struct acme *a, struct err *e)
+/* Reads are small; what makes a revision reaches data planes as one message. */
+static void init_groups(struct acme *a)
 {
-	const struct fetcher_conf f = {
-		.ca_file = a->conf.ca_file,
-		.allow_private = a->conf.allow_private,
-		.connect_timeout_ms = CONNECT_TIMEOUT_MS,
-		.timeout_ms = EXCHANGE_TIMEOUT_MS,
-		.body_max = ACME_DOCUMENT_MAX,
-	};
-	struct account_conf account = {
-		.loop = a->loop,
-		.store = a->store,
-		.control_plane_id = a->conf.control_plane_id,
-		.directory = a->conf.directory,
-		.email = a->conf.email,
-		.lease_ms = a->conf.lease_ms,
-	};
+	enum { READS = 200, SAVES = 100, REVISION = 50 };
 
-	if (fetcher_create(&a->fetcher, a->loop, &f, e) != 0)
-		return -1;
-	if (client_create(&a->client, a->fetcher, a->conf.directory, a->conf.metrics, e) != 0)
-		goto fail;
-	account.client = a->client;
-	if (account_create(&a->account, &account, e) != 0)
-		goto fail;
-	return 0;
-fail:
-	fetcher_close(a->fetcher, NULL, NULL);
-	return -1;
+	group_init(&a->sni_checks, order_check_snis, READS);
+	group_init(&a->saves, order_save_batch, SAVES);
+	group_init(&a->publishes, order_publish_batch, REVISION);
+	group_init(&a->placements, install_place_batch, READS);
+	group_init(&a->installs, install_batch, REVISION);
 }
 
 int acme_start(struct acme **out, struct loop *l, struct store *s, struct fleet *f,
@@ -128,8 +158,6 @@ int acme_start(struct acme **out, struct loop *l, struct store *s, struct fleet 
 {
 	struct acme *a;
 
-	if (url_gate(str_from(c->directory), c->allow_private, e) != 0)
-		return err_prefix(e, "acme_directory");
 	a = calloc(1, sizeof(*a));
 	if (!a)
 		return err_memory(e, "ACME engine");
@@ -137,7 +165,17 @@ int acme_start(struct acme **out, struct loop *l, struct store *s, struct fleet 
 	a->store = s;
 	a->fleet = f;
 	list_init(&a->orders);
-	if (copy_conf(a, c, e) != 0 || setup_metrics(a, e) != 0 || start_parts(a, e) != 0) {
+	list_init(&a->admitting);
+	list_init(&a->authorities);
+	list_init(&a->leaving);
+	list_init(&a->ari_asks);
+	list_init(&a->revokes);
+	list_init(&a->notice_posts);
+	list_init(&a->preflights);
+	map_init(&a->by_id);
+	init_groups(a);
+	if (copy_conf(a, c, e) != 0 || load_roots(a, e) != 0 || setup_metrics(a, e) != 0 ||
+	    authorities_start(a, c->authority, e) != 0) {
 		free_engine(a);
 		return -1;
 	}
@@ -161,22 +199,36 @@ static void maybe_closed(struct acme *a)
 		closed(arg);
 }
 
-static void part_closed(void *arg)
+void acme_part_closed(struct acme *a)
 {
-	struct acme *a = arg;
-
+	if (!a->closing)
+		return;
 	a->parts_open--;
 	maybe_closed(a);
 }
 
 static void on_tick_closed(struct timer *t)
 {
-	part_closed(container_of(t, struct acme, tick));
+	acme_part_closed(container_of(t, struct acme, tick));
 }
 
 static void on_beat_closed(struct timer *t)
 {
-	part_closed(container_of(t, struct acme, beat));
+	acme_part_closed(container_of(t, struct acme, beat));
+}
+
+static void on_take_closed(struct timer *t)
+{
+	acme_part_closed(container_of(t, struct acme, take_timer));
+}
+
+static void count_parts(struct acme *a)
+{
+	a->parts_open = TIMERS;
+	a->parts_open += a->preflight_fetcher != NULL;
+	a->parts_open += a->notice_fetcher != NULL;
+	list_for_each(it, &a->authorities) a->parts_open++;
+	list_for_each(it, &a->leaving) a->parts_open++;
 }
 
 void acme_close(struct acme *a, void (*closed)(void *arg), void *arg)
@@ -184,16 +236,19 @@ void acme_close(struct acme *a, void (*closed)(void *arg), void *arg)
 	a->closing = true;
 	a->closed = closed;
 	a->closed_arg = arg;
-	a->parts_open = PARTS;
+	count_parts(a);
 	fleet_on_challenge_hit(a->fleet, NULL, NULL);
 	list_for_each_safe(it, &a->orders) order_end(container_of(it, struct order, link));
+	ari_close(a);
+	revokes_close(a);
+	preflights_close(a);
+	notices_close(a);
 	timer_close(&a->tick, on_tick_closed);
 	timer_close(&a->beat, on_beat_closed);
-	account_close(a->account, part_closed, a);
-	/* Nobody calls it any more; its own fetch of the directory has to go before the fetcher. */
-	client_free(a->client);
-	a->client = NULL;
-	fetcher_close(a->fetcher, part_closed, a);
+	timer_close(&a->take_timer, on_take_closed);
+	list_move_all(&a->leaving, &a->authorities);
+	list_for_each_safe(it, &a->leaving)
+		authority_leave(container_of(it, struct authority, link));
 }
 
 void acme_order_gone(struct acme *a)
@@ -223,12 +278,13 @@ bool acme_awoke(struct acme *a)
 
 /* --- one public call: a query whose rows are shaped for the caller --- */
 
+enum { WISH_PARAMS = 9 }; /* of request_sql */
 struct ask {
 	struct acme *acme;
 	store_done done;
 	void *arg;
 	/* acme_request: asked again when a rival's order was there but not visible yet. */
-	char *host, *key_type;
+	char *params[WISH_PARAMS];
 	unsigned tries;
 	bool missing;	/* acme_order: with the barrier's nodes */
 	uint64_t total; /* acme_renew */
@@ -260,8 +316,8 @@ static void ask_end(struct ask *q, const struct store_result *r)
 	struct acme *a = q->acme;
 
 	q->done(r, q->arg);
-	free(q->host);
-	free(q->key_type);
+	for (size_t i = 0; i < WISH_PARAMS; i++)
+		free(q->params[i]);
 	free(q);
 	(void)acme_awoke(a);
 }
@@ -286,13 +342,14 @@ static void on_shown(const struct store_result *r, void *arg)
 /* --- acme_request --- */
 
 static const char request_sql[] =
-	"WITH made AS (INSERT INTO acme_orders (id, host, directory, key_type) VALUES "
-	"(gen_random_uuid(), $1, $2, $3) ON CONFLICT (directory, host) WHERE state NOT IN "
-	"('valid', "
-	"'failed') DO NOTHING RETURNING *) "
+	"WITH made AS (INSERT INTO acme_orders (id, host, more, directory, key_type, key_type_alt, "
+	"profile, profile_required, preferred_chain, wanted_not_after) VALUES "
+	"(gen_random_uuid(), $1, $2, $3, $4, $5, $6, $7::boolean, $8, "
+	"to_timestamp($9::double precision)) ON CONFLICT (directory, host, md5(more)) WHERE state "
+	"NOT IN ('valid', 'failed') DO NOTHING RETURNING *) "
 	"SELECT " SHOW_COLUMNS ", true AS made FROM made o UNION ALL SELECT " SHOW_COLUMNS
-	", false AS made FROM acme_orders o WHERE host = $1 AND directory = $2 AND state NOT IN "
-	"('valid', 'failed') AND NOT EXISTS (SELECT 1 FROM made)";
+	", false AS made FROM acme_orders o WHERE host = $1 AND more = $2 AND directory = $3 AND "
+	"state NOT IN ('valid', 'failed') AND NOT EXISTS (SELECT 1 FROM made)";
 
 static void ask_request(struct ask *q, const struct store_note *note);
 
@@ -327,23 +384,87 @@ static void on_requested(const struct store_result *r, void *arg)
 
 static void ask_request(struct ask *q, const struct store_note *note)
 {
-	const char *params[] = {q->host, q->acme->conf.directory, q->key_type};
+	const char *params[WISH_PARAMS];
 
+	memcpy(params, q->params, sizeof(params));
 	store_query_noted(q->acme->store, request_sql, params, array_len(params), note,
 			  on_requested, q);
 }
 
-void acme_request(struct acme *a, const char *host, const char *key_type,
-		  const struct store_note *note, store_done done, void *arg)
+const json_t *acme_policy(const struct acme *a, struct str names)
+{
+	return policy_covers(a->policy, names) ? a->policy : NULL;
+}
+
+bool acme_has_authority(const struct acme *a)
+{
+	return !list_empty(&a->authorities);
+}
+
+enum key_type acme_key_type(const struct acme *a)
+{
+	return a->conf.key_type;
+}
+
+bool acme_same_algorithm(enum key_type a, enum key_type b)
+{
+	return (a >= KEY_RSA_2048) == (b >= KEY_RSA_2048);
+}
+
+static const json_t *policy_for(const struct acme *a, const struct acme_wish *w)
+{
+	const json_t *config = w->policy_read ? w->policy : a->policy;
+
+	return policy_covers(config, str_from(w->names)) ? config : NULL;
+}
+
+/* False: out of memory. */
+static bool wish_params(struct ask *q, const struct acme_wish *w)
+{
+	const struct acme_conf *c = &q->acme->conf;
+	struct str more, host = names_first(str_from(w->names), &more);
+	const json_t *policy = policy_for(q->acme, w);
+	const char *profile = policy_text(policy, "profile");
+	const char *chain = policy_text(policy, "preferred_chain");
+	char not_after[24];
+	int digits = snprintf(not_after, sizeof(not_after), "%lld", (long long)w->not_after);
+	const struct str values[WISH_PARAMS] = {
+		host,
+		more,
+		str_from(acme_home(q->acme)),
+		str_from(w->key_type ? w->key_type
+			 : policy    ? policy_key_type(policy)
+				     : key_type_name(c->key_type)),
+		str_from(w->key_type_alt),
+		str_from(w->profile ? w->profile
+			 : profile  ? profile
+				    : c->profile),
+		w->profile_required || (!w->profile && !profile && c->profile_required)
+			? STR("true")
+			: STR("false"),
+		str_from(w->preferred_chain ? w->preferred_chain
+			 : chain	    ? chain
+					    : c->preferred_chain),
+		w->not_after ? (struct str){not_after, (size_t)digits} : STR_NONE,
+	};
+
+	for (size_t i = 0; i < WISH_PARAMS; i++) {
+		q->params[i] = values[i].ptr ? str_dup(values[i]) : NULL;
+		if (values[i].ptr && !q->params[i])
+			return false;
+	}
+	return true;
+}
+
+void acme_request(struct acme *a, const struct acme_wish *w, const struct store_note *note,
+		  store_done done, void *arg)
 {
 	struct ask *q = ask_create(a, done, arg);
 	struct store_result r = {.fault = STORE_FAILED};
 
 	if (!q)
 		return;
-	q->host = str_dup(str_from(host));
-	q->key_type = str_dup(str_from(key_type ? key_type : key_type_name(a->conf.key_type)));
-	if (q->host && q->key_type) {
+	if (wish_params(q, w)) {
 		ask_request(q, note);
 		return;
 	}
@@ -366,7 +487,8 @@ void acme_orders(struct acme *a, struct str host, struct str state, unsigned siz
 	if (q)
 		store_query(a->store,
 			    "SELECT " SHOW_COLUMNS " FROM acme_orders o WHERE ($1::text IS NULL OR "
-			    "o.host = $1) AND ($2::text IS NULL OR o.state = $2) AND ($4::text IS "
+			    "o.host = $1 OR string_to_array(o.more, ' ') @> ARRAY[$1]) AND "
+			    "($2::text IS NULL OR o.state = $2) AND ($4::text IS "
 			    "NULL OR (o.created_at, o.id) < (SELECT p.created_at, p.id FROM "
 			    "acme_orders p WHERE p.id::text = lower($4))) ORDER BY o.created_at "
 			    "DESC, o.id DESC LIMIT $3::bigint",
@@ -397,8 +519,9 @@ void acme_order(struct acme *a, struct str id, store_done done, void *arg)
 	q->missing = true;
 	store_query(a->store,
 		    "SELECT " SHOW_COLUMNS
-		    ", (SELECT c.revision FROM changes c WHERE c.kind = 'acme_challenges' AND c.id "
-		    "= o.challenge_id AND NOT c.removed) AS challenge_revision FROM acme_orders o "
+		    ", (SELECT max(c.revision) FROM changes c WHERE c.kind = 'acme_challenges' AND "
+		    "c.id = ANY (o.challenge_ids) AND NOT c.removed) AS challenge_revision FROM "
+		    "acme_orders o "
 		    "WHERE o.id = nullif($1, '')::uuid",
 		    params, array_len(params), on_shown, q);
 }
@@ -424,9 +547,13 @@ void acme_retry(struct acme *a, struct str id, const struct store_note *note, st
 	id_param(text, id);
 	store_query_noted(
 		a->store,
-		"UPDATE acme_orders o SET next_attempt = now(), updated_at = now() WHERE o.id = "
-		"nullif($1, '')::uuid AND o.state NOT IN ('valid', 'failed') "
-		"RETURNING " SHOW_COLUMNS,
+		"UPDATE acme_orders o SET next_attempt = now(), updated_at = now(), lane = CASE "
+		"WHEN lane <> 3 THEN lane WHEN renewal THEN 1 ELSE 2 END, state = CASE WHEN state "
+		"IN ('parked', 'paused_by_ca') THEN 'new' ELSE state END, failures = CASE WHEN "
+		"state = 'parked' THEN 0 ELSE failures END, ca_refused = '{}', unpause_url = NULL, "
+		"dns_next = NULL, events = acme_events(events, acme_event('retried', NULL)) WHERE "
+		"o.id = nullif($1, '')::uuid AND o.state NOT IN ('valid', "
+		"'failed') RETURNING " SHOW_COLUMNS,
 		params, array_len(params), note, on_retried, q);
 }
 

@@ -6,16 +6,22 @@
 
 enum { HOST_MAX = 253, LABEL_MAX = 63 }; /* RFC 1035 section 2.3.4, as text without the last dot */
 
-static bool is_address(struct str host)
+/* An address in the form of RFC 8738 section 3: IPv4 in decimals, IPv6 as in RFC 5952. out has room
+ * for it; false: host is none. */
+static bool normal_address(struct str host, char *out)
 {
 	char text[HOST_MAX + 1];
 	unsigned char bytes[16];
+	int family = AF_INET;
 
-	if (host.len > 2 && host.ptr[0] == '[')
-		host = str_sub(host, 1, host.len - 1);
 	memcpy(text, host.ptr, host.len);
 	text[host.len] = '\0';
-	return inet_pton(AF_INET, text, bytes) == 1 || inet_pton(AF_INET6, text, bytes) == 1;
+	if (inet_pton(family, text, bytes) != 1) {
+		family = AF_INET6;
+		if (inet_pton(family, text, bytes) != 1)
+			return false;
+	}
+	return inet_ntop(family, bytes, out, INET6_ADDRSTRLEN) != NULL;
 }
 
 static bool is_ldh(char c)
@@ -73,9 +79,9 @@ static int check_whole(struct str host, struct err *e)
 	if (str_find(host, '*', 0) < host.len)
 		return err_set(e, ERR_INVALID,
 			       "invalid host: wildcards need dns-01, which http-01 cannot replace");
-	if (is_address(host))
+	if (host.ptr[0] == '[')
 		return err_set(e, ERR_INVALID,
-			       "invalid host: IP addresses are not supported, give a DNS name");
+			       "invalid host: write an IP address without brackets");
 	if (host.ptr[host.len - 1] == '.')
 		return err_set(e, ERR_INVALID, "invalid host: it ends with a dot");
 	return 0;
@@ -88,6 +94,8 @@ int acme_host(struct str host, char *out, struct err *e)
 
 	if (check_whole(host, e) != 0)
 		return -1;
+	if (normal_address(host, out))
+		return 0;
 	for (size_t i = 0; i < host.len; i++)
 		lower[i] = ascii_lower(host.ptr[i]);
 	lower[host.len] = '\0';

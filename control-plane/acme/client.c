@@ -1,45 +1,24 @@
-/* Happy path of a call: directory (cached) -> nonce (pooled) -> POST -> reply.
- * Failure paths: no directory or no nonce: a problem of kind "connection" or "answer", or what the
- * CA said; badNonce: sign again with the nonce of that answer, at most CLIENT_BAD_NONCE_MAX times;
- * 404: the directory may have moved, it is read again for the next call.
+/* Happy path of a call: queued by urgency -> directory (cached) -> room in the window, the
+ * address's pace, a nonce (pooled) -> POST -> reply. Failure paths: no directory or no nonce: a
+ * problem of kind "connection" or "answer", or what the CA said; badNonce: sign again with the
+ * nonce of that answer, at most CLIENT_BAD_NONCE_MAX times; 404: the directory may have moved, it
+ * is read again for the next call; a CA in trouble: the window of requests under way is halved, and
+ * when its breaker opens, what is queued ends with a problem of kind "breaker". Each reply brings a
+ * nonce and frees a place in the window, so that no more nonces are fetched than the window has
+ * places, however many orders are at work.
  */
-#include "control-plane/acme/client.h"
+#include "control-plane/acme/client_internal.h"
 
 #include <stdio.h>
 
 #include "common/core/clock.h"
-#include "common/core/list.h"
+#include "common/core/log.h"
+#include "control-plane/acme/backoff.h"
 #include "control-plane/acme/jws.h"
 #include "control-plane/acme/message.h"
-#include "control-plane/acme/nonce.h"
 
-static const uint64_t directory_age_max_ns = UINT64_C(12) * 3600 * 1000000000;
-
-struct client {
-	struct fetcher *fetcher;
-	char *directory_url;
-	struct acme_directory directory;
-	uint64_t directory_at_ns; /* 0: none */
-	struct fetch *directory_fetch;
-	struct link waiting; /* calls, for the directory */
-	struct nonce_pool nonces;
-	struct metric_family *requests; /* NULL: not counted */
-};
-
-struct client_call {
-	struct link link; /* on client.waiting, or on none */
-	struct client *client;
-	enum client_endpoint endpoint;
-	char url[ACME_URL_SIZE];
-	EVP_PKEY *key;
-	char *kid;
-	struct buf payload;
-	const uint64_t *until_ns;
-	struct fetch *fetch;
-	unsigned bad_nonces;
-	client_done done;
-	void *arg;
-};
+/* For a CA that turns everybody away and does not say for how long. */
+static const struct backoff hold_pace = {5000, 300000, 2};
 
 struct endpoint {
 	const char *name;
@@ -53,37 +32,93 @@ static const struct endpoint endpoints[] = {
 	[CLIENT_CHALLENGE] = {"challenge", NULL},
 	[CLIENT_FINALIZE] = {"finalize", NULL},
 	[CLIENT_CERTIFICATE] = {"certificate", "application/pem-certificate-chain"},
+	[CLIENT_ACCOUNT] = {"account", NULL},
+	[CLIENT_KEY_CHANGE] = {"key_change", NULL},
+	[CLIENT_REVOKE] = {"revoke", NULL},
 };
 
-static int call_step(struct client_call *call, struct err *e) must_check;
+/* --- life --- */
 
-int client_create(struct client **out, struct fetcher *f, const char *directory_url,
-		  struct metrics *m, struct err *e)
+static void setup_metrics(struct client *c)
 {
 	static const char *const labels[] = {"endpoint", "status", NULL};
+
+	if (c->conf.metrics)
+		c->requests = metrics_family(c->conf.metrics, METRIC_COUNTER,
+					     "cardea_acme_requests_total",
+					     "Requests to the ACME authority.", labels, NULL, 0);
+}
+
+static int setup_paces(struct client *c, struct err *e)
+{
+	static const enum limit_kind kinds[PACES] = {LIMIT_NEW_ORDER, LIMIT_REQUEST};
+
+	for (size_t i = 0; i < PACES; i++)
+		if (pace_init(&c->paces[i], c->conf.store, &c->conf.limits->of[kinds[i]], kinds[i],
+			      c->conf.egress, c->conf.directory, client_pump_soon, c, e) != 0)
+			return -1;
+	return 0;
+}
+
+int client_create(struct client **out, const struct client_conf *conf, struct err *e)
+{
 	struct client *c = calloc(1, sizeof(*c));
 
-	if (!c || !(c->directory_url = str_dup(str_from(directory_url)))) {
-		free(c);
+	if (!c)
 		return err_memory(e, "ACME client");
-	}
-	c->fetcher = f;
-	list_init(&c->waiting);
+	c->conf = *conf;
+	c->window = conf->requests_max;
+	for (size_t l = 0; l < LANES; l++)
+		list_init(&c->queues[l]);
+	for (size_t i = 0; i < NONCE_FETCHES_MAX; i++)
+		c->nonce_fetches[i].client = c;
 	nonce_pool_init(&c->nonces);
-	if (m)
-		c->requests = metrics_family(m, METRIC_COUNTER, "cardea_acme_requests_total",
-					     "Requests to the ACME authority.", labels, NULL, 0);
+	if (setup_paces(c, e) != 0) {
+		free(c);
+		return -1;
+	}
+	setup_metrics(c);
+	deferred_init(&c->pump, client_pump);
+	timer_init(&c->timer, conf->loop, client_on_timer);
 	*out = c;
 	return 0;
 }
 
-void client_free(struct client *c)
+static void part_closed(struct client *c)
 {
-	if (!c)
+	if (--c->parts_open > 0)
 		return;
-	fetch_cancel(c->directory_fetch);
-	free(c->directory_url);
+	c->closed(c->closed_arg);
 	free(c);
+}
+
+static void on_pace_closed(void *arg)
+{
+	part_closed(arg);
+}
+
+static void on_timer_closed(struct timer *t)
+{
+	part_closed(container_of(t, struct client, timer));
+}
+
+void client_close(struct client *c, void (*closed)(void *arg), void *arg)
+{
+	c->closed = closed;
+	c->closed_arg = arg;
+	c->parts_open = 1;
+	fetch_cancel(c->directory_fetch);
+	for (size_t i = 0; i < NONCE_FETCHES_MAX; i++)
+		fetch_cancel(c->nonce_fetches[i].fetch);
+	for (size_t i = 0; i < PACES; i++)
+		c->parts_open += pace_close(&c->paces[i], on_pace_closed);
+	deferred_cancel(&c->pump);
+	timer_close(&c->timer, on_timer_closed);
+}
+
+const struct acme_directory *client_directory(const struct client *c)
+{
+	return c->directory_at_ns ? &c->directory : NULL;
 }
 
 static void count_request(struct client *c, const char *endpoint, const struct fetch_reply *r)
@@ -101,9 +136,36 @@ static void count_request(struct client *c, const char *endpoint, const struct f
 		metric_add(s, 1);
 }
 
-static void free_call(struct client_call *call)
+void client_call_dequeue(struct client_call *call)
 {
 	list_remove(&call->link);
+	call->client->queued -= call->queued;
+	call->queued = false;
+}
+
+void client_call_enqueue(struct client_call *call)
+{
+	struct client *c = call->client;
+
+	list_push(&c->queues[call->lane], &call->link);
+	call->queued = true;
+	c->queued++;
+	client_pump_soon(c);
+}
+
+/* Its place in the window is free. */
+static void landed(struct client_call *call)
+{
+	call->client->in_flight -= call->in_flight;
+	call->in_flight = false;
+	if (call->client->queued > 0)
+		client_pump_soon(call->client);
+}
+
+static void free_call(struct client_call *call)
+{
+	client_call_dequeue(call);
+	landed(call);
 	fetch_cancel(call->fetch);
 	EVP_PKEY_free(call->key);
 	free(call->kid);
@@ -117,19 +179,52 @@ static void finish(struct client_call *call, const struct client_reply *r)
 	free_call(call);
 }
 
-static void fail(struct client_call *call, const struct problem *p)
+void client_call_fail(struct client_call *call, const struct problem *p)
 {
 	struct client_reply r = {.problem = *p, .retry_after_ms = p->retry_after_ms};
 
 	finish(call, &r);
 }
 
-static void fail_err(struct client_call *call, const struct err *e)
+void client_call_fail_err(struct client_call *call, const struct err *e)
 {
 	struct problem p;
 
 	problem_from_err(&p, "connection", e);
-	fail(call, &p);
+	client_call_fail(call, &p);
+}
+
+/* --- how the CA is --- */
+
+/* Slower: half of the window; and a pause, when the CA turned everybody away. */
+static void slow_down(struct client *c, const struct fetch_reply *r, bool turned_away)
+{
+	uint64_t ms;
+
+	c->window = c->window > 2 ? c->window / 2 : 1;
+	if (c->conf.breaker->state != BREAKER_CLOSED) {
+		/* It says when to ask next. */
+		c->hold_ns = 0;
+		c->holds = 0;
+		return;
+	}
+	if (!turned_away)
+		return;
+	ms = backoff_ms(&hold_pace, ++c->holds, 1 - chance() / 5);
+	if (r->retry_after_ms > (int64_t)ms)
+		ms = (uint64_t)r->retry_after_ms;
+	c->hold_ns = clock_mono_ns() + ms * UINT64_C(1000000);
+	log_warn("the authority turns requests away", log_str("directory", c->conf.directory),
+		 log_u64("status", r->status), log_u64("pause_ms", ms),
+		 log_u64("window", (uint64_t)c->window));
+}
+
+static void speed_up(struct client *c)
+{
+	c->holds = 0;
+	c->window += 1 / c->window;
+	if (c->window > c->conf.requests_max)
+		c->window = c->conf.requests_max;
 }
 
 /* The problem of an answer that was none or not 2xx; false: there is no problem. */
@@ -148,123 +243,48 @@ static bool reply_problem(struct problem *p, const struct fetch_reply *r, const 
 	return true;
 }
 
-/* --- directory --- */
-
-/* Everybody who waited goes on, or gets the problem. */
-static void end_waiting(struct client *c, const struct problem *p)
+/* p: the problem of the answer, or NULL. What is refused here says nothing about the CA, and a 429
+ * with a document is about a budget. */
+static void judge(struct client *c, const struct fetch_reply *r, const struct problem *p)
 {
-	struct link waiting;
+	bool document = p && !problem_is_own(p);
+	bool down = r->err.kind == ERR_UNAVAILABLE || r->err.kind == ERR_TIMEOUT;
+	bool turned_away = !document && (r->status == 429 || r->status == 503);
+	uint64_t now = clock_mono_ns();
+	enum breaker_state before = breaker_state(c->conf.breaker, now);
 
-	/* Those who call again from their callback wait for the next round. */
-	list_init(&waiting);
-	while (!list_empty(&c->waiting)) {
-		struct link *it = list_first(&c->waiting);
-
-		list_remove(it);
-		list_push(&waiting, it);
+	if (!p || (r->status > 0 && r->status < 500 && !turned_away)) {
+		breaker_success(c->conf.breaker);
+		speed_up(c);
+	} else if (down || r->status >= 500 || turned_away) {
+		breaker_failure(c->conf.breaker, now, r->retry_after_ms, chance());
+		slow_down(c, r, turned_away);
 	}
-	while (!list_empty(&waiting)) {
-		struct client_call *call =
-			container_of(list_first(&waiting), struct client_call, link);
-		struct err e = ERR_INIT;
-
-		list_remove(&call->link);
-		if (p)
-			fail(call, p);
-		else if (call_step(call, &e) != 0)
-			fail_err(call, &e);
-	}
+	if (breaker_state(c->conf.breaker, now) != before)
+		log_notice("the authority's breaker moved", log_str("directory", c->conf.directory),
+			   log_str("from", breaker_state_name(before)),
+			   log_str("to", breaker_state_name(c->conf.breaker->state)));
 }
 
-static void on_directory(const struct fetch_reply *r, void *arg)
+bool client_judge(struct client *c, const struct fetch_reply *r, const char *what,
+		  struct problem *p)
 {
-	struct client *c = arg;
-	struct problem p;
-	struct err e = ERR_INIT;
+	bool bad = reply_problem(p, r, what);
 
-	c->directory_fetch = NULL;
-	count_request(c, "directory", r);
-	if (reply_problem(&p, r, "directory")) {
-		/* Not our order that is gone, but the CA: nothing to start anew. */
-		if (r->err.kind == ERR_NONE && r->status != 429 && r->status < 500)
-			problem_own(&p, "answer", "the directory answers with status %u",
-				    r->status);
-		end_waiting(c, &p);
-		return;
-	}
-	if (message_read_directory(&c->directory, r->body, &e) != 0) {
-		err_prefix(&e, "directory");
-		problem_own(&p, "answer", "%s", e.message);
-		end_waiting(c, &p);
-		return;
-	}
-	c->directory_at_ns = clock_mono_ns();
-	end_waiting(c, NULL);
-}
-
-static bool directory_fresh(const struct client *c)
-{
-	return c->directory_at_ns != 0 &&
-	       clock_mono_ns() - c->directory_at_ns < directory_age_max_ns;
-}
-
-static int wait_for_directory(struct client_call *call, struct err *e)
-{
-	struct client *c = call->client;
-	const struct fetch_request r = {.method = FETCH_GET, .url = c->directory_url};
-
-	if (!c->directory_fetch &&
-	    fetch_start(&c->directory_fetch, c->fetcher, &r, on_directory, c, e) != 0)
-		return err_prefix(e, "directory");
-	list_push(&c->waiting, &call->link);
-	return 0;
-}
-
-/* --- nonce --- */
-
-static void on_nonce(const struct fetch_reply *r, void *arg)
-{
-	struct client_call *call = arg;
-	struct err e = ERR_INIT;
-	struct problem p;
-
-	call->fetch = NULL;
-	count_request(call->client, "new_nonce", r);
-	if (reply_problem(&p, r, "new nonce")) {
-		if (r->status == 404)
-			call->client->directory_at_ns = 0;
-		fail(call, &p);
-		return;
-	}
-	if (!r->nonce.ptr || !message_nonce_ok(r->nonce)) {
-		problem_own(&p, "answer", "the CA gives no usable Replay-Nonce");
-		fail(call, &p);
-		return;
-	}
-	nonce_put(&call->client->nonces, r->nonce);
-	if (call_step(call, &e) != 0)
-		fail_err(call, &e);
-}
-
-static int fetch_nonce(struct client_call *call, struct err *e)
-{
-	struct client *c = call->client;
-	const struct fetch_request r = {.method = FETCH_HEAD, .url = c->directory.new_nonce};
-
-	return fetch_start(&call->fetch, c->fetcher, &r, on_nonce, call, e);
+	count_request(c, what, r);
+	judge(c, r, bad ? p : NULL);
+	return bad;
 }
 
 /* --- the request itself --- */
 
-/* Signs again at once; false when it has been tried enough. */
+/* Signs again, before all others; false when it has been tried enough. */
 static bool again_with_new_nonce(struct client_call *call)
 {
-	struct err e = ERR_INIT;
-
 	if (++call->bad_nonces > CLIENT_BAD_NONCE_MAX)
 		return false;
-	if (call_step(call, &e) != 0)
-		fail_err(call, &e);
+	landed(call);
+	client_call_enqueue(call);
 	return true;
 }
 
@@ -276,20 +296,19 @@ static void on_post(const struct fetch_reply *r, void *arg)
 	bool bad;
 
 	call->fetch = NULL;
-	count_request(c, endpoints[call->endpoint].name, r);
-	bad = reply_problem(&reply.problem, r, endpoints[call->endpoint].name);
+	bad = client_judge(c, r, endpoints[call->endpoint].name, &reply.problem);
 	if (bad && problem_is_acme(&reply.problem, "badNonce"))
 		nonce_pool_clear(&c->nonces);
 	if (r->nonce.ptr)
 		nonce_put(&c->nonces, r->nonce);
-	if (bad && problem_rule(&reply.problem)->action == PROBLEM_NEW_NONCE &&
-	    again_with_new_nonce(call))
+	if (bad && problem_is_acme(&reply.problem, "badNonce") && again_with_new_nonce(call))
 		return;
 	if (bad && r->status == 404)
 		c->directory_at_ns = 0;
 	reply.status = r->status;
 	reply.body = r->body;
 	reply.location = r->location;
+	reply.links = r->links;
 	finish(call, &reply);
 }
 
@@ -299,6 +318,10 @@ static const char *call_url(const struct client_call *call)
 		return call->client->directory.new_account;
 	if (call->endpoint == CLIENT_NEW_ORDER)
 		return call->client->directory.new_order;
+	if (call->endpoint == CLIENT_KEY_CHANGE)
+		return call->client->directory.key_change;
+	if (call->endpoint == CLIENT_REVOKE)
+		return call->client->directory.revoke;
 	return call->url;
 }
 
@@ -316,23 +339,30 @@ static int post(struct client_call *call, const char *nonce, struct err *e)
 		return err_set(e, ERR_TIMEOUT, "the time to ask this was over");
 	if (jws_sign(&body, &h, call->key, buf_str(&call->payload), e) == 0) {
 		r.body = buf_str(&body);
-		rc = fetch_start(&call->fetch, call->client->fetcher, &r, on_post, call, e);
+		rc = fetch_start(&call->fetch, call->client->conf.fetcher, &r, on_post, call, e);
 	}
 	buf_deinit(&body);
 	return rc;
 }
 
-/* Does the next thing that is missing. */
-static int call_step(struct client_call *call, struct err *e)
+/* What the request says, where that needs the directory. */
+static int build(struct client_call *call, struct err *e)
 {
-	struct client *c = call->client;
-	char nonce[ACME_NONCE_SIZE];
+	if (!call->build)
+		return 0;
+	buf_clear(&call->payload);
+	return call->build(&call->payload, &call->client->directory, call->arg, e);
+}
 
-	if (!directory_fresh(c))
-		return wait_for_directory(call, e);
-	if (!nonce_take(&c->nonces, nonce))
-		return fetch_nonce(call, e);
-	return post(call, nonce, e);
+void client_call_send(struct client_call *call, const char *nonce)
+{
+	struct err e = ERR_INIT;
+
+	client_call_dequeue(call);
+	call->in_flight = true;
+	call->client->in_flight++;
+	if (build(call, &e) != 0 || post(call, nonce, &e) != 0)
+		client_call_fail_err(call, &e);
 }
 
 int client_post(struct client_call **out, struct client *c, const struct client_request *r,
@@ -347,6 +377,8 @@ int client_post(struct client_call **out, struct client *c, const struct client_
 	call->client = c;
 	call->endpoint = r->endpoint;
 	call->until_ns = r->until_ns;
+	call->lane = r->lane;
+	call->build = r->build;
 	call->done = done;
 	call->arg = arg;
 	if (len >= sizeof(call->url)) {
@@ -361,9 +393,9 @@ int client_post(struct client_call **out, struct client *c, const struct client_
 	}
 	if (EVP_PKEY_up_ref(r->key) == 1)
 		call->key = r->key;
-	if (!call->key || buf_add_str(&call->payload, r->payload, e) != 0 ||
-	    call_step(call, e) != 0)
+	if (!call->key || buf_add_str(&call->payload, r->payload, e) != 0)
 		goto fail;
+	client_call_enqueue(call);
 	*out = call;
 	return 0;
 fail:

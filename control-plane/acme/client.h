@@ -7,19 +7,39 @@
 
 #include "common/core/err.h"
 #include "common/metrics/metrics.h"
+#include "control-plane/acme/breaker.h"
 #include "control-plane/acme/fetch.h"
+#include "control-plane/acme/lane.h"
+#include "control-plane/acme/limit.h"
+#include "control-plane/acme/message.h"
 #include "control-plane/acme/problem.h"
+#include "control-plane/store/store.h"
 
 struct client;
 struct client_call;
 
 enum { CLIENT_BAD_NONCE_MAX = 5 }; /* per request */
 
-/* fetcher and metrics (may be NULL) are borrowed, directory_url is copied. */
-int client_create(struct client **out, struct fetcher *f, const char *directory_url,
-		  struct metrics *m, struct err *e) must_check;
-/* Its calls must be over or cancelled. NULL is fine. */
-void client_free(struct client *c);
+struct client_conf {
+	struct loop *loop; /* all pointers and strings are borrowed */
+	struct store *store;
+	struct fetcher *fetcher;
+	struct breaker *breaker;
+	struct metrics *metrics; /* may be NULL */
+	const char *directory;	 /* URL */
+	const char *egress;	 /* names the address that requests come from; "": one for all */
+	const struct limits *limits;
+	unsigned requests_max; /* under way at once */
+};
+
+/* Asks nobody yet. */
+int client_create(struct client **out, const struct client_conf *c, struct err *e) must_check;
+/* Its calls must be over or cancelled. Before its fetcher; closed comes later, and c is freed. */
+void client_close(struct client *c, void (*closed)(void *arg), void *arg);
+/* What was read last; NULL: nothing yet. */
+const struct acme_directory *client_directory(const struct client *c);
+/* Reads it soon, unless it is known and fresh. */
+void client_learn(struct client *c);
 
 enum client_endpoint {
 	CLIENT_NEW_ACCOUNT,
@@ -29,14 +49,23 @@ enum client_endpoint {
 	CLIENT_CHALLENGE,
 	CLIENT_FINALIZE,
 	CLIENT_CERTIFICATE,
+	CLIENT_ACCOUNT,
+	CLIENT_KEY_CHANGE,
+	CLIENT_REVOKE,
 };
+
+/* Writes a payload that needs the directory; arg is the call's. */
+typedef int (*client_build)(struct buf *out, const struct acme_directory *d, void *arg,
+			    struct err *e);
 
 struct client_request {
 	enum client_endpoint endpoint;
-	const char *url;    /* NULL for the two that the directory names */
+	const char *url;    /* NULL for those that the directory names */
 	EVP_PKEY *key;	    /* of the account; a reference is taken */
 	const char *kid;    /* account URL; NULL: the request carries the key itself */
 	struct str payload; /* empty: POST-as-GET */
+	client_build build; /* in place of payload, when the directory is known; may be NULL */
+	enum lane lane;	    /* whose turn it is when many wait */
 	/* Read while the call is under way: it is not sent after that moment (monotonic), whatever
 	 * it waited for before. NULL: at any time. */
 	const uint64_t *until_ns;
@@ -48,11 +77,12 @@ struct client_reply {
 	unsigned status;
 	struct str body;
 	struct str location;
+	struct str links; /* as in fetch_reply */
 	int64_t retry_after_ms;
 };
 typedef void (*client_done)(const struct client_reply *r, void *arg);
 
-/* Fetches directory and nonce where needed, signs, posts, and repeats at once on badNonce. done is
+/* Fetches directory and nonce where needed, signs, posts, and repeats on badNonce. done is
  * called once, later; the call is freed right after it. */
 int client_post(struct client_call **out, struct client *c, const struct client_request *r,
 		client_done done, void *arg, struct err *e) must_check;

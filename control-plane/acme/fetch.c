@@ -16,10 +16,11 @@
 
 #include "common/core/clock.h"
 #include "common/core/list.h"
+#include "common/net/addr_public.h"
 #include "control-plane/acme/backoff.h"
 #include "control-plane/acme/url.h"
 
-enum { HEADERS_MAX = 64 << 10 };
+enum { HEADERS_MAX = 64 << 10, LINKS_MAX = 16 };
 enum { CONNECTIONS_MAX = 16 }; /* kept open */
 
 struct fetcher {
@@ -28,7 +29,7 @@ struct fetcher {
 	struct timer timer;
 	struct link fetches;
 	struct fetcher_conf conf;
-	char *ca_file;
+	char *ca_file, *ca_pem;
 	unsigned handles_open; /* polls and the timer */
 	bool closing;
 	void (*closed)(void *arg);
@@ -42,6 +43,7 @@ struct fetch {
 	struct curl_slist *headers;
 	struct buf request_body;
 	struct buf body;
+	struct buf links;
 	size_t header_bytes;
 	bool refused; /* its address did not pass the gate */
 	bool too_long;
@@ -85,6 +87,7 @@ static void handle_closed(struct fetcher *f)
 	if (f->closed)
 		f->closed(f->closed_arg);
 	free(f->ca_file);
+	free(f->ca_pem);
 	free(f);
 }
 
@@ -171,12 +174,15 @@ int fetcher_create(struct fetcher **out, struct loop *l, const struct fetcher_co
 	f->loop = l;
 	f->conf = *c;
 	f->ca_file = c->ca_file ? str_dup(str_from(c->ca_file)) : NULL;
+	f->ca_pem = c->ca_pem ? str_dup(str_from(c->ca_pem)) : NULL;
 	list_init(&f->fetches);
-	if ((c->ca_file && !f->ca_file) || curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
+	if ((c->ca_file && !f->ca_file) || (c->ca_pem && !f->ca_pem) ||
+	    curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
 		goto fail;
 	if (c->ca_file && access(c->ca_file, R_OK) != 0) {
 		err_set(e, ERR_INVALID, "cannot read the CA bundle %s", c->ca_file);
 		free(f->ca_file);
+		free(f->ca_pem);
 		free(f);
 		return -1;
 	}
@@ -194,6 +200,7 @@ int fetcher_create(struct fetcher **out, struct loop *l, const struct fetcher_co
 	return 0;
 fail:
 	free(f->ca_file);
+	free(f->ca_pem);
 	free(f);
 	return err_memory(e, "HTTPS client");
 }
@@ -246,7 +253,7 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
 	struct fetch *x = arg;
 
 	(void)purpose;
-	if (!x->fetcher->conf.allow_private && !url_address_public(&a->addr)) {
+	if (!x->fetcher->conf.own && !x->fetcher->conf.allow_private && !addr_is_public(&a->addr)) {
 		x->refused = true;
 		return CURL_SOCKET_BAD;
 	}
@@ -262,8 +269,23 @@ static struct str header(CURL *easy, const char *name)
 	return str_from(h->value);
 }
 
+/* What does not fit into memory is not there. */
+static struct str links(struct fetch *x)
+{
+	struct curl_header *h = NULL;
+
+	for (size_t i = 0; i < LINKS_MAX; i++) {
+		if (curl_easy_header(x->easy, "Link", i, CURLH_HEADER, -1, &h) != CURLHE_OK ||
+		    buf_addf(&x->links, NULL, "%s%s", i ? ", " : "", h->value) != 0)
+			break;
+	}
+	return buf_str(&x->links);
+}
+
 static void free_fetch(struct fetch *x)
 {
+	buf_deinit(&x->links);
+
 	list_remove(&x->link);
 	curl_easy_cleanup(x->easy);
 	curl_slist_free_all(x->headers);
@@ -305,6 +327,7 @@ static void finish(struct fetch *x, CURLcode code)
 		r.body = buf_str(&x->body);
 		r.nonce = header(x->easy, "Replay-Nonce");
 		r.location = header(x->easy, "Location");
+		r.links = links(x);
 		retry = header(x->easy, "Retry-After");
 		/* An unreadable one counts as none. */
 		if (retry.ptr &&
@@ -354,7 +377,7 @@ static void setup_limits(struct fetch *x)
 {
 	const struct fetcher_conf *c = &x->fetcher->conf;
 
-	curl_easy_setopt(x->easy, CURLOPT_PROTOCOLS_STR, "https");
+	curl_easy_setopt(x->easy, CURLOPT_PROTOCOLS_STR, c->own ? "http,https" : "https");
 	curl_easy_setopt(x->easy, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(x->easy, CURLOPT_PROXY, "");
 	curl_easy_setopt(x->easy, CURLOPT_NOSIGNAL, 1L);
@@ -362,7 +385,13 @@ static void setup_limits(struct fetch *x)
 	curl_easy_setopt(x->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)c->connect_timeout_ms);
 	curl_easy_setopt(x->easy, CURLOPT_TIMEOUT_MS, (long)c->timeout_ms);
 	curl_easy_setopt(x->easy, CURLOPT_USERAGENT, "cardea/" CARDEA_VERSION " libcurl");
-	if (x->fetcher->ca_file) {
+	if (x->fetcher->ca_pem) {
+		struct curl_blob blob = {x->fetcher->ca_pem, strlen(x->fetcher->ca_pem),
+					 CURL_BLOB_NOCOPY};
+
+		curl_easy_setopt(x->easy, CURLOPT_CAINFO_BLOB, &blob);
+		curl_easy_setopt(x->easy, CURLOPT_CAPATH, NULL);
+	} else if (x->fetcher->ca_file) {
 		curl_easy_setopt(x->easy, CURLOPT_CAINFO, x->fetcher->ca_file);
 		curl_easy_setopt(x->easy, CURLOPT_CAPATH, NULL);
 	}
@@ -379,11 +408,14 @@ static void setup_limits(struct fetch *x)
 static int setup_request(struct fetch *x, const struct fetch_request *r, struct err *e)
 {
 	if (add_header(x, "Content-Type", r->content_type) != 0 ||
-	    add_header(x, "Accept", r->accept) != 0 ||
+	    add_header(x, "Accept", r->accept) != 0 || add_header(x, "Host", r->host) != 0 ||
+	    add_header(x, "X-Cardea-Signature", r->signature) != 0 ||
 	    buf_add_str(&x->request_body, r->body, e) != 0 ||
 	    curl_easy_setopt(x->easy, CURLOPT_URL, r->url) != CURLE_OK)
 		return err_memory(e, "HTTPS request");
 	curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, x->headers);
+	if (r->host)
+		curl_easy_setopt(x->easy, CURLOPT_PROTOCOLS_STR, "http");
 	if (r->method == FETCH_HEAD)
 		curl_easy_setopt(x->easy, CURLOPT_NOBODY, 1L);
 	if (r->method != FETCH_POST)
@@ -399,7 +431,8 @@ int fetch_start(struct fetch **out, struct fetcher *f, const struct fetch_reques
 {
 	struct fetch *x;
 
-	if (url_gate(str_from(r->url), f->conf.allow_private, e) != 0)
+	if (!r->host && (f->conf.own ? url_gate_own(str_from(r->url), e)
+				     : url_gate(str_from(r->url), f->conf.allow_private, e)) != 0)
 		return -1;
 	x = calloc(1, sizeof(*x));
 	if (!x)

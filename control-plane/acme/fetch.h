@@ -1,6 +1,7 @@
 /* Outgoing HTTPS: one request, one answer, with limits. The only place that knows libcurl.
  *
- * Every URL goes through url_gate, every address through url_address_public; redirects are not
+ * Every URL goes through url_gate (but for what is fetched as http-01 is), every address through
+ * addr_is_public (but for what the operator asks of his own servers: `own`); redirects are not
  * followed; proxies of the environment are not used. owner: the ACME engine, thread: the loop.
  */
 #ifndef CARDEA_ACME_FETCH_H
@@ -18,7 +19,9 @@ struct fetch;
 
 struct fetcher_conf {
 	const char *ca_file;	     /* PEM bundle that is trusted; NULL: the system's. Copied */
+	const char *ca_pem;	     /* the same as text; wins. Copied */
 	bool allow_private;	     /* see url_gate */
+	bool own;		     /* the operator's URLs: url_gate_own instead */
 	uint64_t connect_timeout_ms; /* 10,000 */
 	uint64_t timeout_ms;	     /* for the whole exchange: 30,000 */
 	size_t body_max;	     /* 256 KiB */
@@ -37,6 +40,10 @@ struct fetch_request {
 	struct str body;	  /* FETCH_POST. Copied */
 	const char *content_type; /* FETCH_POST */
 	const char *accept;	  /* NULL: anything */
+	/* Not NULL: fetched as an authority does for http-01, by plain http from whatever port,
+	 * with this Host. */
+	const char *host;
+	const char *signature; /* X-Cardea-Signature; NULL: none */
 };
 
 /* Borrowed until the callback returns. */
@@ -46,6 +53,7 @@ struct fetch_reply {
 	struct str body;
 	struct str nonce;	/* Replay-Nonce; STR_NONE: none */
 	struct str location;	/* Location, absolute as it came; STR_NONE: none */
+	struct str links;	/* Link fields, joined by ", "; empty: none */
 	int64_t retry_after_ms; /* RETRY_AFTER_NONE: none, or unreadable */
 };
 typedef void (*fetch_done)(const struct fetch_reply *r, void *arg);

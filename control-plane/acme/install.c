@@ -1,29 +1,24 @@
 /* The certificate that came: checked, then made live.
  *
- * Happy path: check (pool) -> look where the host's SNI points -> one transaction: certificate,
- * SNI, removal of the challenge, the order's end. One revision, so that every data plane has all or
- * none. Failure paths: a certificate that is not what was asked for fails the order, and the old
- * one stays (CH-10); an SNI that became a manual one fails it too; an SNI that changed under our
- * hands, or a lost lease, ends the run: the row still says downloading, and whoever has it next
- * repeats this.
+ * Happy path: check (pool) -> look where the names' SNIs point -> one transaction: certificate,
+ * SNIs, removal of the challenges, the order's end. One revision, so that every data plane has all
+ * or none. Orders that come at the same time share both; when one of them fails a transaction, each
+ * gets its own. Failure paths: a certificate that is not what was asked for fails the order, and
+ * the old one stays (CH-10); an SNI that became a manual one fails it too; an SNI that changed
+ * under our hands, or a lost lease, ends the run: the row still says downloading, and whoever has
+ * it next repeats this.
  */
 #include <stdio.h>
 
 #include "common/core/clock.h"
 #include "common/core/log.h"
 #include "common/pki/cert.h"
+#include "common/pki/san.h"
 #include "control-plane/acme/engine.h"
+#include "control-plane/acme/install_internal.h"
+#include "control-plane/acme/names.h"
 
 enum { CLOCK_SKEW_S = 300 }; /* how far in the future a certificate may begin */
-
-static const char tag[] = "managed-by-acme";
-
-struct install {
-	struct buf chain;   /* PEM as the CA sent it */
-	struct buf key_pem; /* secret */
-	struct cert_info info;
-	bool checked;
-};
 
 void install_free(struct install *i)
 {
@@ -31,6 +26,8 @@ void install_free(struct install *i)
 		return;
 	buf_deinit(&i->chain);
 	buf_deinit(&i->key_pem);
+	json_decref(i->pair);
+	json_decref(i->at.snis);
 	free(i);
 }
 
@@ -44,17 +41,40 @@ static void internal_trouble(struct order *o, const struct err *e)
 
 /* --- the check (thread: pool; the order waits and is not touched meanwhile) --- */
 
-static int check_host_and_dates(const struct install *i, struct str host, struct err *e)
+static bool covers(X509 *leaf, struct str name)
+{
+	char text[NAMES_REVERSE_SIZE];
+
+	if (!san_is_ip(name))
+		return cert_covers(leaf, name);
+	snprintf(text, sizeof(text), "%.*s", (int)name.len, name.ptr);
+	return cert_covers_address(leaf, text);
+}
+
+int install_check_names(X509 *leaf, struct str names, struct err *e)
+{
+	struct str name = STR_NONE;
+
+	while (str_split(&names, ' ', &name))
+		if (!covers(leaf, name))
+			return err_set(e, ERR_INVALID, "it does not cover %.*s", (int)name.len,
+				       name.ptr);
+	return 0;
+}
+
+static int check_names_and_dates(struct install *i, struct str names, struct err *e)
 {
 	X509 *leaf = NULL;
-	bool covers;
+	int rc;
 
 	if (cert_leaf_from_pem(&leaf, buf_str(&i->chain), e) != 0)
 		return -1;
-	covers = cert_covers(leaf, host);
+	rc = install_check_names(leaf, names, e);
+	if (renewal_id(i->ari_id, leaf, NULL) != 0)
+		i->ari_id[0] = '\0';
 	X509_free(leaf);
-	if (!covers)
-		return err_set(e, ERR_INVALID, "it does not cover %.*s", (int)host.len, host.ptr);
+	if (rc != 0)
+		return -1;
 	if (i->info.not_before > clock_wall_s() + CLOCK_SKEW_S)
 		return err_set(e, ERR_INVALID, "it is not valid yet");
 	if (i->info.not_after <= clock_wall_s())
@@ -62,7 +82,7 @@ static int check_host_and_dates(const struct install *i, struct str host, struct
 	return 0;
 }
 
-static int check(struct install *i, EVP_PKEY *key, struct str host, struct err *e)
+static int check(struct install *i, EVP_PKEY *key, struct str names, struct err *e)
 {
 	struct cert_pair pair;
 
@@ -71,7 +91,7 @@ static int check(struct install *i, EVP_PKEY *key, struct str host, struct err *
 		return -1;
 	i->info = pair.info;
 	cert_pair_free(&pair);
-	return check_host_and_dates(i, host, e);
+	return check_names_and_dates(i, names, e);
 }
 
 static void run_check(struct work *w)
@@ -79,198 +99,193 @@ static void run_check(struct work *w)
 	struct order *o = container_of(w, struct order, work);
 
 	err_clear(&o->work_err);
-	o->install->checked = check(o->install, o->key, str_from(o->host), &o->work_err) == 0;
+	o->install->checked = check(o->install, o->key, order_names(o), &o->work_err) == 0;
 }
 
-/* --- the transaction --- */
+/* --- the placement --- */
 
-static void on_revision_noted(const struct store_result *r, void *arg)
-{
-	struct order *o = arg;
-
-	(void)r; /* without it the API shows the certificate's last revision */
-	if (order_awoke(o))
-		order_end(o);
-}
-
-static void note_revision(struct order *o, uint64_t revision)
-{
-	char text[24];
-	const char *params[] = {o->id, text};
-
-	snprintf(text, sizeof(text), "%llu", (unsigned long long)revision);
-	order_sleep(o);
-	store_query(o->acme->store, "UPDATE acme_orders SET revision = $2 WHERE id = $1", params,
-		    array_len(params), on_revision_noted, o);
-}
-
-static void on_installed(const struct store_result *r, void *arg)
-{
-	struct order *o = arg;
-
-	if (!order_awoke(o) || !order_saved(o, r))
-		return;
-	log_notice("certificate issued", log_str("host", o->host), log_str("id", o->id),
-		   log_str("certificate", o->certificate_id), log_u64("revision", r->revision),
-		   log_i64("not_after", o->not_after),
-		   log_str("renewal", o->renewal ? "yes" : "no"));
-	acme_count(o->acme, ACME_RESULT_VALID);
-	note_revision(o, r->revision);
-}
-
-/* Where the host's SNI points now. */
-struct placement {
-	char sni_id[UUID_TEXT_SIZE];
-	json_int_t sni_created, certificate_created;
-	json_t *sni_tags, *certificate_tags; /* borrowed, NULL: the tag alone */
-	bool found;
-	char old_certificate_id[UUID_TEXT_SIZE];
-};
-
-static json_t *tags_or_ours(json_t *tags)
-{
-	return json_is_array(tags) && json_array_size(tags) ? json_incref(tags)
-							    : json_pack("[s]", tag);
-}
-
-static void put_certificate(struct txn *t, const struct order *o, const struct placement *at)
-{
-	const struct install *i = o->install;
-	json_t *row = json_pack(
-		"{s:s, s:I, s:I, s:o, s:s%, s:s%, s:n, s:n}", "id", o->certificate_id, "created_at",
-		at->certificate_created, "updated_at", (json_int_t)clock_wall_s(), "tags",
-		tags_or_ours(at->certificate_tags), "cert", i->chain.data, i->chain.len, "key",
-		i->key_pem.data, i->key_pem.len, "cert_alt", "key_alt");
-
-	txn_upsert(t, &entity_certificates, row);
-	json_decref(row);
-}
-
-static void put_sni(struct txn *t, const struct order *o, const struct placement *at)
-{
-	json_t *row = json_pack("{s:s, s:I, s:I, s:o, s:s, s:{s:s}}", "id", at->sni_id,
-				"created_at", at->sni_created, "updated_at",
-				(json_int_t)clock_wall_s(), "tags", tags_or_ours(at->sni_tags),
-				"name", o->host, "certificate", "id", o->certificate_id);
-
-	txn_upsert(t, &entity_snis, row);
-	json_decref(row);
-}
-
-/* The SNI must still be as it was read; a new one meets the unique index instead. */
-static void expect_placement(struct txn *t, const struct placement *at)
-{
-	const char *params[] = {at->sni_id, at->old_certificate_id};
-
-	if (at->found)
-		txn_exec(t,
-			 "SELECT 1 FROM snis s JOIN certificates c ON c.id = s.certificate WHERE "
-			 "s.id = $1 AND s.certificate = $2 AND 'managed-by-acme' = ANY (c.tags) "
-			 "FOR UPDATE",
-			 params, array_len(params), 1, STORE_NOT_FOUND);
-}
-
-/* Older certificates of this host have a successor: they are not renewed any more. */
-static void retire_others(struct txn *t, const struct order *o)
-{
-	const char *params[] = {o->host, o->id};
-
-	txn_exec(t,
-		 "UPDATE acme_orders SET renew_at = NULL WHERE host = $1 AND id <> $2 AND state = "
-		 "'valid' AND renew_at IS NOT NULL",
-		 params, array_len(params), 0, STORE_OK);
-}
-
-static void commit(struct order *o, const struct placement *at)
-{
-	struct txn *t = txn_create(o->acme->store, NULL);
-	char challenge[UUID_TEXT_SIZE];
-
-	if (!t) {
-		order_end(o);
-		return;
-	}
-	memcpy(challenge, o->challenge_id, sizeof(challenge));
-	o->challenge_id[0] = '\0';
-	buf_deinit(&o->sealed_key);
-	o->not_after = o->install->info.not_after;
-	o->renew_at_ms = renewal_time_ms(o->install->info.not_before, o->install->info.not_after,
-					 o->acme->conf.renew_fraction, chance());
-	o->renew_pause_ms = renewal_pause_ms(o->install->info.not_before,
-					     o->install->info.not_after, clock_wall_s());
-	o->released = true;
-	order_move(o, ORDER_VALID);
-	order_save_in(o, t);
-	expect_placement(t, at);
-	put_certificate(t, o, at);
-	put_sni(t, o, at);
-	if (challenge[0])
-		txn_delete(t, &entity_acme_challenges, str_from(challenge), false);
-	retire_others(t, o);
-	order_note(o, t, &entity_certificates, o->certificate_id);
-	order_sleep(o);
-	txn_commit(t, on_installed, o);
-}
-
-static void copy_id(char out[UUID_TEXT_SIZE], const json_t *row, const char *column)
-{
-	snprintf(out, UUID_TEXT_SIZE, "%s", json_string_value(json_object_get(row, column)));
-}
-
-/* A certificate that an earlier order made for this host alone is replaced under its id; anything
+/* A certificate that an earlier order made for these names alone is replaced under its id; anything
  * else keeps what it has. */
-static int place(struct order *o, const json_t *row, struct placement *at, struct err *e)
+static int place(struct order *o, bool *alone_out, struct err *e)
 {
-	bool alone = json_integer_value(json_object_get(row, "users")) == 1;
+	struct placement *at = &o->install->at;
+	const json_t *first = json_array_get(at->snis, 0), *row;
+	bool alone = first && json_integer_value(json_object_get(first, "users")) ==
+				      (json_int_t)json_array_size(at->snis);
+	size_t i;
 
-	at->sni_created = at->certificate_created = clock_wall_s();
-	if (!row) {
-		if (uuid_make(at->sni_id, e) != 0)
-			return -1;
-		return uuid_make(o->certificate_id, e);
+	json_array_foreach(at->snis, i, row)
+	{
+		alone = alone && str_eq(str_from(row_text(row, "certificate_id")),
+					str_from(row_text(first, "certificate_id")));
 	}
-	at->found = true;
-	copy_id(at->sni_id, row, "sni_id");
-	copy_id(at->old_certificate_id, row, "certificate_id");
-	at->sni_tags = json_object_get(row, "sni_tags");
-	at->sni_created = json_integer_value(json_object_get(row, "sni_created"));
+	*alone_out = alone;
+	at->certificate_created = clock_wall_s();
 	if (!alone)
 		return uuid_make(o->certificate_id, e);
-	copy_id(o->certificate_id, row, "certificate_id");
-	at->certificate_tags = json_object_get(row, "certificate_tags");
-	at->certificate_created = json_integer_value(json_object_get(row, "certificate_created"));
+	snprintf(o->certificate_id, sizeof(o->certificate_id), "%s",
+		 row_text(first, "certificate_id"));
+	at->certificate_tags = json_object_get(first, "certificate_tags");
+	at->certificate_created = json_integer_value(json_object_get(first, "certificate_created"));
 	return 0;
 }
 
-static void on_placement(const struct store_result *r, void *arg)
+/* An SNI of somebody else's certificate; NULL: none. */
+static const json_t *foreign_sni(const json_t *rows)
+{
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(rows, i, row)
+	{
+		if (!json_is_true(json_object_get(row, "managed")))
+			return row;
+	}
+	return NULL;
+}
+
+/* A second certificate without a first one's entity to join. */
+static bool no_first(const struct order *o, bool alone)
+{
+	return o->pair_of[0] &&
+	       !(alone && json_array_size(o->install->at.snis) == names_count(order_names(o)));
+}
+
+static void look_at_placement(struct order *o);
+
+/* The certificate as it is, then the placement once more: nothing of it is kept meanwhile. */
+static void on_pair(const struct store_result *r, void *arg)
 {
 	struct order *o = arg;
-	const json_t *row = json_array_get(r->rows, 0);
-	struct placement at = {.found = false};
-	struct problem p;
-	struct err e = ERR_INIT;
 
 	if (!order_awoke(o))
 		return;
 	if (r->fault != STORE_OK) {
 		order_saved(o, r);
-	} else if (row && !json_is_true(json_object_get(row, "managed"))) {
+		return;
+	}
+	json_decref(o->install->pair);
+	o->install->pair = json_incref(json_array_get(r->rows, 0));
+	look_at_placement(o);
+}
+
+static void read_pair(struct order *o)
+{
+	order_sleep(o);
+	store_get(o->acme->store, &entity_certificates, str_from(o->certificate_id), on_pair, o);
+}
+
+static bool pair_is_read(const struct order *o)
+{
+	return str_eq(str_from(row_text(o->install->pair, "id")), str_from(o->certificate_id));
+}
+
+static void placed(struct order *o)
+{
+	const json_t *foreign = foreign_sni(o->install->at.snis);
+	bool alone = false;
+	struct problem p;
+	struct err e = ERR_INIT;
+
+	if (foreign) {
 		problem_own(&p, "sni",
 			    "the SNI %s was given to a certificate that is not tagged %s while "
 			    "the order was at work",
-			    o->host, tag);
+			    row_text(foreign, "name"), INSTALL_TAG);
 		order_trouble(o, &p);
-	} else if (place(o, row, &at, &e) != 0) {
+	} else if (place(o, &alone, &e) != 0) {
 		internal_trouble(o, &e);
+	} else if (no_first(o, alone)) {
+		problem_own(&p, "pair",
+			    "the names do not share a certificate any more that this could be the "
+			    "second of");
+		order_trouble(o, &p);
+	} else if (install_is_pair(o) && alone && !pair_is_read(o)) {
+		read_pair(o);
 	} else {
-		commit(o, &at);
+		if (!alone) {
+			json_decref(o->install->pair);
+			o->install->pair = NULL;
+		}
+		install_make_valid(o);
+		group_add(&o->acme->installs, o);
 	}
+}
+
+/* The rows of the order's names; NULL: memory. */
+static json_t *rows_of_names(const json_t *rows, const struct order *o)
+{
+	json_t *own = json_array(), *row;
+	size_t i;
+	int rc = own ? 0 : -1;
+
+	json_array_foreach(rows, i, row)
+	{
+		if (rc == 0 && names_has(order_names(o), str_from(row_text(row, "name"))))
+			rc = json_array_append(own, row);
+	}
+	if (rc == 0)
+		return own;
+	json_decref(own);
+	return NULL;
+}
+
+static void take_placement(struct order *o, const struct store_result *r)
+{
+	struct err e = ERR_INIT;
+
+	if (r->fault != STORE_OK) {
+		order_saved(o, r);
+		return;
+	}
+	json_decref(o->install->at.snis);
+	o->install->at = (struct placement){.snis = rows_of_names(r->rows, o)};
+	if (o->install->at.snis) {
+		placed(o);
+	} else {
+		err_memory(&e, "SNIs of an order");
+		internal_trouble(o, &e);
+	}
+}
+
+static void on_placements(const struct store_result *r, void *arg)
+{
+	group_answer(arg, r, take_placement);
+}
+
+void install_place_batch(struct group_batch *b)
+{
+	static const char sql[] =
+		"SELECT lower(s.name) AS name, s.id AS sni_id, s.certificate AS certificate_id, "
+		"to_jsonb(s.tags) AS sni_tags, s.tls_min_version, to_jsonb(c.tags) AS "
+		"certificate_tags, "
+		"extract(epoch FROM s.created_at)::bigint AS sni_created, extract(epoch FROM "
+		"c.created_at)::bigint AS certificate_created, coalesce('managed-by-acme' = ANY "
+		"(c.tags), "
+		"false) AS managed, (SELECT count(*) FROM snis u WHERE u.certificate = "
+		"s.certificate) AS "
+		"users FROM snis s JOIN certificates c ON c.id = s.certificate WHERE lower(s.name) "
+		"= ANY "
+		"(string_to_array($1, ' ')) ORDER BY s.id";
+	struct store_result failed = {.fault = STORE_FAILED, .err = ERR_INIT};
+	struct buf names = BUF_INIT;
+
+	if (group_names(b, &names, &failed.err) == 0)
+		store_query(b->orders[0]->acme->store, sql, (const char *[]){names.data}, 1,
+			    on_placements, b);
+	else
+		on_placements(&failed, b);
+	buf_deinit(&names);
+}
+
+static void look_at_placement(struct order *o)
+{
+	group_add(&o->acme->placements, o);
 }
 
 static void on_checked(struct work *w)
 {
 	struct order *o = container_of(w, struct order, work);
-	const char *params[] = {o->host};
 	struct problem p;
 
 	if (!order_awoke(o))
@@ -281,17 +296,7 @@ static void on_checked(struct work *w)
 		order_trouble(o, &p);
 		return;
 	}
-	order_sleep(o);
-	store_query(
-		o->acme->store,
-		"SELECT s.id AS sni_id, s.certificate AS certificate_id, to_jsonb(s.tags) AS "
-		"sni_tags, to_jsonb(c.tags) AS certificate_tags, extract(epoch FROM "
-		"s.created_at)::bigint AS sni_created, extract(epoch FROM c.created_at)::bigint AS "
-		"certificate_created, coalesce('managed-by-acme' = ANY (c.tags), false) AS "
-		"managed, "
-		"(SELECT count(*) FROM snis u WHERE u.certificate = s.certificate) AS users FROM "
-		"snis s JOIN certificates c ON c.id = s.certificate WHERE lower(s.name) = $1",
-		params, array_len(params), on_placement, o);
+	look_at_placement(o);
 }
 
 void order_install(struct order *o, struct str chain_pem)

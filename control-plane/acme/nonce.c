@@ -23,7 +23,7 @@ void nonce_put(struct nonce_pool *p, struct str nonce)
 	n->at_ns = clock_mono_ns();
 }
 
-bool nonce_take(struct nonce_pool *p, char out[ACME_NONCE_SIZE])
+bool nonce_ready(struct nonce_pool *p)
 {
 	const struct nonce *n = &p->items[p->newest];
 
@@ -33,6 +33,15 @@ bool nonce_take(struct nonce_pool *p, char out[ACME_NONCE_SIZE])
 		nonce_pool_clear(p); /* the others are older still */
 		return false;
 	}
+	return true;
+}
+
+bool nonce_take(struct nonce_pool *p, char out[ACME_NONCE_SIZE])
+{
+	const struct nonce *n = &p->items[p->newest];
+
+	if (!nonce_ready(p))
+		return false;
 	memcpy(out, n->text, sizeof(n->text));
 	p->newest = (p->newest + NONCE_POOL_MAX - 1) % NONCE_POOL_MAX;
 	p->count--;

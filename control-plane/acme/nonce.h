@@ -8,7 +8,7 @@
 
 #include "control-plane/acme/message.h"
 
-enum { NONCE_POOL_MAX = 64 };
+enum { NONCE_POOL_MAX = 256 };
 /* Let's Encrypt forgets nonces by volume, at its rate after about a minute. */
 enum { NONCE_AGE_MAX_S = 45 };
 
@@ -27,6 +27,8 @@ struct nonce_pool {
 void nonce_pool_init(struct nonce_pool *p);
 /* Keeps it when it is well-formed; a full pool drops its oldest. */
 void nonce_put(struct nonce_pool *p, struct str nonce);
+/* Whether nonce_take would give one. */
+bool nonce_ready(struct nonce_pool *p);
 /* Copies the newest out; false when there is none that is young enough. */
 bool nonce_take(struct nonce_pool *p, char out[ACME_NONCE_SIZE]);
 /* Forgets all: after a badNonce the others are likely as stale. */

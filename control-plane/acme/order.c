@@ -11,27 +11,44 @@
 #include "common/core/log.h"
 #include "control-plane/acme/engine.h"
 
+/* How a run may end without a certificate. */
+#define ENDS (SM_TO(ORDER_FAILED) | SM_TO(ORDER_PAUSED) | SM_TO(ORDER_PARKED))
+
 static const struct sm_state states[] = {
-	[ORDER_NEW] = {"new", SM_TO(ORDER_AUTHORIZING) | SM_TO(ORDER_FAILED)},
+	[ORDER_NEW] = {"new", SM_TO(ORDER_AUTHORIZING) | ENDS},
 	[ORDER_AUTHORIZING] = {"authorizing", SM_TO(ORDER_PUBLISHING) | SM_TO(ORDER_FINALIZING) |
-						      SM_TO(ORDER_NEW) | SM_TO(ORDER_FAILED)},
-	[ORDER_PUBLISHING] = {"publishing",
-			      SM_TO(ORDER_VALIDATING) | SM_TO(ORDER_NEW) | SM_TO(ORDER_FAILED)},
-	[ORDER_VALIDATING] = {"validating",
-			      SM_TO(ORDER_FINALIZING) | SM_TO(ORDER_NEW) | SM_TO(ORDER_FAILED)},
-	[ORDER_FINALIZING] = {"finalizing",
-			      SM_TO(ORDER_DOWNLOADING) | SM_TO(ORDER_NEW) | SM_TO(ORDER_FAILED)},
-	[ORDER_DOWNLOADING] = {"downloading",
-			       SM_TO(ORDER_VALID) | SM_TO(ORDER_NEW) | SM_TO(ORDER_FAILED)},
+						      SM_TO(ORDER_NEW) | ENDS},
+	[ORDER_PUBLISHING] = {"publishing", SM_TO(ORDER_VALIDATING) | SM_TO(ORDER_NEW) | ENDS},
+	[ORDER_VALIDATING] = {"validating", SM_TO(ORDER_FINALIZING) | SM_TO(ORDER_NEW) | ENDS},
+	[ORDER_FINALIZING] = {"finalizing", SM_TO(ORDER_DOWNLOADING) | SM_TO(ORDER_NEW) | ENDS},
+	[ORDER_DOWNLOADING] = {"downloading", SM_TO(ORDER_VALID) | SM_TO(ORDER_NEW) | ENDS},
 	[ORDER_VALID] = {"valid", 0},
 	[ORDER_FAILED] = {"failed", 0},
+	[ORDER_PAUSED] = {"paused_by_ca", 0},
+	[ORDER_PARKED] = {"parked", 0},
 };
 const struct sm order_sm = {"order", states, array_len(states)};
 static_assert(array_len(states) == ORDER_STATES, "one row per state");
 
+/* What the time line says beside the name of a state. */
+static const char *detail_of(const struct order *o, enum order_state s)
+{
+	switch (s) {
+	case ORDER_AUTHORIZING:
+		return o->order_url;
+	case ORDER_DOWNLOADING:
+		return o->certificate_url;
+	case ORDER_VALID:
+		return o->certificate_id;
+	default:
+		return NULL;
+	}
+}
+
 void order_move(struct order *o, enum order_state to)
 {
 	o->state = (enum order_state)sm_move(&order_sm, o->state, to, o->id);
+	order_tell(o, order_state_name(to), detail_of(o, to));
 }
 
 int order_state_parse(struct str text, enum order_state *out)
@@ -67,12 +84,14 @@ static const struct text_column text_columns[] = {
 	TEXT(id, true),
 	TEXT(host, true),
 	TEXT(order_url, false),
-	TEXT(authorization_url, false),
-	TEXT(challenge_url, false),
 	TEXT(finalize_url, false),
 	TEXT(certificate_url, false),
-	TEXT(challenge_id, false),
 	TEXT(certificate_id, false),
+	TEXT(key_type_alt, false),
+	TEXT(pair_of, false),
+	TEXT(replaces, false),
+	TEXT(profile, false),
+	TEXT(preferred_chain, false),
 };
 #undef TEXT
 
@@ -91,6 +110,14 @@ static int load_texts(struct order *o, const json_t *row, struct err *e)
 	return 0;
 }
 
+static int load_names(struct order *o, const json_t *row, struct err *e)
+{
+	const char *more = json_string_value(json_object_get(row, "more"));
+
+	return buf_addf(&o->names, e, "%s%s%s", o->host, more && more[0] ? " " : "",
+			more ? more : "");
+}
+
 static int load_row(struct order *o, const json_t *row, struct err *e)
 {
 	const char *state = json_string_value(json_object_get(row, "state"));
@@ -98,7 +125,9 @@ static int load_row(struct order *o, const json_t *row, struct err *e)
 	const char *key = json_string_value(json_object_get(row, "key"));
 	const json_t *problem = json_object_get(row, "problem");
 
-	if (load_texts(o, row, e) != 0)
+	if (load_texts(o, row, e) != 0 || load_names(o, row, e) != 0 ||
+	    authorizations_load(&o->authorizations, json_object_get(row, "authorizations"), o, e) !=
+		    0)
 		return -1;
 	if (!state || order_state_parse(str_from(state), &o->state) != 0)
 		return err_set(e, ERR_INTERNAL, "acme_orders.state is broken");
@@ -108,19 +137,40 @@ static int load_row(struct order *o, const json_t *row, struct err *e)
 		return -1;
 	o->renewal = json_is_true(json_object_get(row, "renewal"));
 	o->attempts = (unsigned)json_integer_value(json_object_get(row, "attempts"));
+	o->failures = (unsigned)json_integer_value(json_object_get(row, "failures"));
+	o->lane = (enum lane)json_integer_value(json_object_get(row, "lane"));
+	if ((unsigned)o->lane >= LANES)
+		return err_set(e, ERR_INTERNAL, "acme_orders.lane is broken");
+	o->ca = str_dup(str_from(json_string_value(json_object_get(row, "ca"))));
+	o->ca_before = str_dup(str_from(json_string_value(json_object_get(row, "ca_before"))));
+	o->ca_refused = json_incref(json_object_get(row, "ca_refused"));
 	o->fence = json_integer_value(json_object_get(row, "fence"));
 	o->challenge_revision =
 		(uint64_t)json_integer_value(json_object_get(row, "challenge_revision"));
-	if (problem_from_json(&o->problem, problem))
+	o->profile_required = json_is_true(json_object_get(row, "profile_required"));
+	o->wanted_not_after = json_integer_value(json_object_get(row, "wanted_not_after"));
+	if (problem_from_json(&o->problem, problem)) {
 		o->problem_at = json_integer_value(json_object_get(problem, "at"));
+		o->subproblems = json_incref(json_object_get(problem, "subproblems"));
+	}
 	return 0;
 }
 
 static void free_order(struct order *o)
 {
+	buf_deinit(&o->names);
 	buf_deinit(&o->sealed_key);
+	authorizations_free(&o->authorizations);
+	json_decref(o->subproblems);
+	json_decref(o->blame);
 	EVP_PKEY_free(o->key);
 	install_free(o->install);
+	problem_help_deinit(&o->help);
+	download_free(o->download);
+	timeline_deinit(&o->timeline);
+	free(o->ca);
+	free(o->ca_before);
+	json_decref(o->ca_refused);
 	free(o);
 }
 
@@ -141,7 +191,9 @@ int order_create(struct order **out, struct acme *a, const json_t *row, struct e
 
 	if (!o)
 		return err_memory(e, "ACME order");
-	if (load_row(o, row, e) != 0) {
+	list_init(&o->admission);
+	list_init(&o->grouped);
+	if (load_row(o, row, e) != 0 || map_put(&a->by_id, str_from(o->id), o, NULL, e) != 0) {
 		free_order(o);
 		return -1;
 	}
@@ -153,8 +205,19 @@ int order_create(struct order **out, struct acme *a, const json_t *row, struct e
 	timer_init(&o->timer, a->loop, on_timer);
 	list_push(&a->orders, &o->link);
 	a->at_work++;
+	a->used[o->lane]++;
 	*out = o;
 	return 0;
+}
+
+void order_assign(struct order *o, struct authority *au)
+{
+	if (o->authority)
+		authority_release(o->authority);
+	o->authority = au;
+	authority_use(au);
+	timeline_add(&o->timeline, clock_wall_ms(), "taken", o->acme->conf.control_plane_id,
+		     au->conf.name);
 }
 
 /* --- the end of a run --- */
@@ -164,6 +227,9 @@ static void on_timer_closed(struct timer *t)
 	struct order *o = container_of(t, struct order, timer);
 	struct acme *a = o->acme;
 
+	a->used[o->lane]--;
+	if (o->authority)
+		authority_release(o->authority);
 	free_order(o);
 	acme_order_gone(a);
 }
@@ -174,8 +240,12 @@ void order_end(struct order *o)
 		return;
 	o->ended = true;
 	list_remove(&o->link);
+	list_remove(&o->admission);
+	list_remove(&o->grouped);
+	map_remove(&o->acme->by_id, str_from(o->id));
 	client_cancel(o->call);
 	o->call = NULL;
+	authorizations_cancel(&o->authorizations);
 	list_remove(&o->waiter.link);
 	barrier_cancel(o->barrier);
 	o->barrier = NULL;
@@ -197,85 +267,7 @@ bool order_awoke(struct order *o)
 	return !o->ended;
 }
 
-/* --- memory into the row --- */
-
-static const char save_sql[] =
-	"UPDATE acme_orders SET updated_at = now(), state = $4, attempts = $5, order_url = $6, "
-	"authorization_url = $7, challenge_url = $8, finalize_url = $9, certificate_url = $10, "
-	"challenge_id = $11, challenge_revision = $12, key = $13::bytea, problem = $14::jsonb, "
-	"certificate_id = $15, not_after = to_timestamp($16::double precision), "
-	"renew_at = CASE WHEN $17::double precision IS NOT NULL THEN "
-	"greatest(to_timestamp($17::double precision), now() + $20::bigint * interval '1 "
-	"millisecond') END, "
-	"next_attempt = CASE WHEN $18::bigint IS NULL THEN next_attempt "
-	"ELSE now() + $18::bigint * interval '1 millisecond' END, "
-	"lease_owner = CASE WHEN $19::boolean THEN NULL ELSE lease_owner END, "
-	"lease_until = CASE WHEN $19::boolean THEN NULL ELSE lease_until END "
-	"WHERE id = $1 AND lease_owner = $2 AND fence = $3";
-
-enum { SAVE_PARAMS = 20, NUMBER_SIZE = 24 };
-
-struct save_params {
-	const char *values[SAVE_PARAMS];
-	char fence[NUMBER_SIZE], attempts[NUMBER_SIZE], challenge_revision[NUMBER_SIZE];
-	char not_after[NUMBER_SIZE], renew_at[NUMBER_SIZE + 8], renew_pause[NUMBER_SIZE];
-	char next[NUMBER_SIZE];
-	char *problem; /* freed by the caller */
-};
-
-static const char *or_null(const char *text)
-{
-	return text[0] ? text : NULL;
-}
-
-static void fill_params(struct save_params *p, const struct order *o)
-{
-	json_t *problem =
-		problem_is_set(&o->problem) ? problem_json(&o->problem, o->problem_at) : NULL;
-	const char *const values[SAVE_PARAMS] = {
-		o->id,
-		o->acme->conf.control_plane_id,
-		p->fence,
-		order_state_name(o->state),
-		p->attempts,
-		or_null(o->order_url),
-		or_null(o->authorization_url),
-		or_null(o->challenge_url),
-		or_null(o->finalize_url),
-		or_null(o->certificate_url),
-		or_null(o->challenge_id),
-		o->challenge_revision ? p->challenge_revision : NULL,
-		o->sealed_key.len ? o->sealed_key.data : NULL,
-		p->problem = problem ? json_dumps(problem, JSON_COMPACT) : NULL,
-		or_null(o->certificate_id),
-		o->not_after ? p->not_after : NULL,
-		o->renew_at_ms ? p->renew_at : NULL,
-		o->next_ms >= 0 ? p->next : NULL,
-		o->released ? "true" : "false",
-		p->renew_pause,
-	};
-
-	memcpy(p->values, values, sizeof(values));
-	snprintf(p->fence, sizeof(p->fence), "%lld", (long long)o->fence);
-	snprintf(p->attempts, sizeof(p->attempts), "%u", o->attempts);
-	snprintf(p->challenge_revision, sizeof(p->challenge_revision), "%llu",
-		 (unsigned long long)o->challenge_revision);
-	snprintf(p->not_after, sizeof(p->not_after), "%lld", (long long)o->not_after);
-	snprintf(p->renew_at, sizeof(p->renew_at), "%lld.%03lld",
-		 (long long)(o->renew_at_ms / 1000), (long long)(o->renew_at_ms % 1000));
-	snprintf(p->renew_pause, sizeof(p->renew_pause), "%lld", (long long)o->renew_pause_ms);
-	snprintf(p->next, sizeof(p->next), "%lld", (long long)o->next_ms);
-	json_decref(problem);
-}
-
-void order_save_in(struct order *o, struct txn *t)
-{
-	struct save_params p;
-
-	fill_params(&p, o);
-	txn_exec(t, save_sql, p.values, SAVE_PARAMS, 1, STORE_LEASE);
-	free(p.problem);
-}
+/* --- the store --- */
 
 void order_note(const struct order *o, struct txn *t, const struct entity *e, const char *id)
 {
@@ -288,13 +280,15 @@ void order_note(const struct order *o, struct txn *t, const struct entity *e, co
 	};
 
 	if (o->acme->conf.audit)
-		txn_note(t, &note);
+		txn_note_also(t, &note);
 }
 
 bool order_saved(struct order *o, const struct store_result *r)
 {
-	if (r->fault == STORE_OK)
+	if (r->fault == STORE_OK) {
+		timeline_stored(&o->timeline);
 		return true;
+	}
 	if (r->fault == STORE_LEASE)
 		log_notice("order lease lost", log_str("id", o->id), log_str("host", o->host));
 	else
@@ -304,82 +298,78 @@ bool order_saved(struct order *o, const struct store_result *r)
 	return false;
 }
 
-static void on_saved(const struct store_result *r, void *arg)
+static void on_yielded(const struct store_result *r, void *arg)
 {
-	struct order *o = arg;
-	struct store_result lost = *r;
-	void (*then)(struct order *);
-
-	if (!order_awoke(o))
-		return;
-	if (r->fault == STORE_OK && r->affected == 0)
-		lost.fault = STORE_LEASE;
-	if (!order_saved(o, &lost))
-		return;
-	then = o->then;
-	o->then = NULL;
-	then(o);
+	(void)r; /* or else the lease runs out */
+	(void)order_awoke(arg);
 }
 
-void order_save(struct order *o, void (*then)(struct order *o))
+void order_yield(struct order *o, uint64_t wait_ms)
 {
-	struct save_params p;
+	char fence[24], wait[24];
+	const char *params[] = {o->id, o->acme->conf.control_plane_id, fence, wait};
 
-	fill_params(&p, o);
-	o->then = then;
+	snprintf(fence, sizeof(fence), "%lld", (long long)o->fence);
+	snprintf(wait, sizeof(wait), "%llu", (unsigned long long)wait_ms);
 	order_sleep(o);
-	store_query(o->acme->store, save_sql, p.values, SAVE_PARAMS, on_saved, o);
-	free(p.problem);
-}
-
-/* --- asking the CA --- */
-
-/* Ends the run when the lease may be somebody else's. */
-static bool lease_over(struct order *o)
-{
-	if (clock_mono_ns() < o->lease_ns)
-		return false;
-	log_notice("order lease ran out", log_str("id", o->id), log_str("host", o->host));
 	order_end(o);
-	return true;
+	store_query(o->acme->store,
+		    "UPDATE acme_orders SET lease_owner = NULL, lease_until = NULL, next_attempt = "
+		    "now() + $4::bigint * interval '1 millisecond' WHERE id = $1 AND lease_owner = "
+		    "$2 AND fence = $3",
+		    params, array_len(params), on_yielded, o);
 }
 
-static void deliver(const struct client_reply *r, void *arg)
-{
-	struct order *o = arg;
+/* --- what is known, and forgotten --- */
 
-	o->call = NULL;
-	if (!problem_is_set(&r->problem) || !lease_over(o))
-		o->on_reply(o, r);
+struct str order_names(const struct order *o)
+{
+	return buf_str(&o->names);
 }
 
-void order_post(struct order *o, enum client_endpoint endpoint, const char *url,
-		const char *payload,
-		void (*on_reply)(struct order *o, const struct client_reply *r))
+const char *order_challenge(const struct order *o)
 {
-	const struct client_request request = {
-		.endpoint = endpoint,
-		.url = url,
-		.key = account_key(o->acme->account),
-		.kid = account_kid(o->acme->account),
-		.payload = str_from(payload),
-		.until_ns = &o->lease_ns,
-	};
-	struct client_reply failed = {.retry_after_ms = RETRY_AFTER_NONE};
-	struct err e = ERR_INIT;
+	for (size_t i = 0; i < o->authorizations.count; i++)
+		if (o->authorizations.items[i].challenge_id[0])
+			return o->authorizations.items[i].challenge_id;
+	return "";
+}
 
-	if (!account_ready(o->acme->account)) {
-		/* Another order found it gone: from the top of this state, with the next one. */
-		o->resumed = true;
-		order_step(o);
-		return;
+void order_tell(struct order *o, const char *event, const char *detail)
+{
+	timeline_add(&o->timeline, clock_wall_ms(), event, NULL, detail);
+}
+
+void order_blame(struct order *o, json_t *list)
+{
+	json_decref(o->blame);
+	o->blame = list;
+}
+
+void order_problem(struct order *o, const struct problem *p)
+{
+	o->problem = *p;
+	o->problem_at = clock_wall_s();
+	order_tell(o, p->type, p->detail);
+	json_decref(o->subproblems);
+	o->subproblems = o->blame;
+	o->blame = NULL;
+}
+
+void order_forget_ca(struct order *o)
+{
+	o->order_url[0] = o->finalize_url[0] = o->certificate_url[0] = '\0';
+	o->challenge_revision = 0;
+	o->dropping = true;
+	buf_deinit(&o->sealed_key);
+}
+
+void order_drop(struct order *o, struct txn *t)
+{
+	for (size_t i = 0; i < o->authorizations.count; i++) {
+		const struct authorization *a = &o->authorizations.items[i];
+
+		if (a->challenge_id[0])
+			txn_delete(t, &entity_acme_challenges, str_from(a->challenge_id), false);
 	}
-	if (lease_over(o))
-		return;
-	o->on_reply = on_reply;
-	if (client_post(&o->call, o->acme->client, &request, deliver, o, &e) == 0)
-		return;
-	o->call = NULL;
-	problem_from_err(&failed.problem, "connection", &e);
-	on_reply(o, &failed);
 }

@@ -2,95 +2,9 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
-#define SECONDS(n) ((uint64_t)(n)*1000)
-#define MINUTES(n) (SECONDS(n) * 60)
-#define HOURS(n) (MINUTES(n) * 60)
-
-/* Whose fault it is decides the pace: the CA's is over soon; a host's (DNS, firewall) takes its
- * owner some time and counts against the CA's failed-validation limits; ours takes an operator. */
-#define PACE_NOW                                                                                   \
-	{                                                                                          \
-		SECONDS(1), MINUTES(5), 4                                                          \
-	}
-#define PACE_CA                                                                                    \
-	{                                                                                          \
-		SECONDS(4), MINUTES(10), 2                                                         \
-	}
-#define PACE_HOST                                                                                  \
-	{                                                                                          \
-		SECONDS(15), HOURS(6), 4                                                           \
-	}
-#define PACE_OPERATOR                                                                              \
-	{                                                                                          \
-		MINUTES(1), HOURS(6), 4                                                            \
-	}
-#define PACE_LIMIT                                                                                 \
-	{                                                                                          \
-		MINUTES(1), HOURS(6), 2                                                            \
-	}
-
-/* First match wins. */
-static const struct problem_rule rules[] = {
-	{PROBLEM_ACME "badNonce", 0, PROBLEM_NEW_NONCE, PACE_CA},
-	{PROBLEM_ACME "accountDoesNotExist", 0, PROBLEM_REREGISTER, PACE_CA},
-	{PROBLEM_ACME "orderNotReady", 0, PROBLEM_REREAD, PACE_CA},
-	{PROBLEM_ACME "rateLimited", 0, PROBLEM_RETRY, PACE_LIMIT},
-	{PROBLEM_ACME "serverInternal", 0, PROBLEM_RETRY, PACE_CA},
-	{PROBLEM_ACME "userActionRequired", 0, PROBLEM_RETRY, PACE_OPERATOR},
-	{PROBLEM_ACME "agreementRequired", 0, PROBLEM_RETRY, PACE_OPERATOR},
-	{PROBLEM_ACME "dns", 0, PROBLEM_RESTART, PACE_HOST},
-	{PROBLEM_ACME "connection", 0, PROBLEM_RESTART, PACE_HOST},
-	{PROBLEM_ACME "tls", 0, PROBLEM_RESTART, PACE_HOST},
-	{PROBLEM_ACME "incorrectResponse", 0, PROBLEM_RESTART, PACE_HOST},
-	{PROBLEM_ACME "unauthorized", 401, PROBLEM_RETRY, PACE_OPERATOR},
-	{PROBLEM_ACME "unauthorized", 0, PROBLEM_RESTART, PACE_HOST},
-	{PROBLEM_ACME "caa", 0, PROBLEM_RESTART, PACE_OPERATOR},
-	{PROBLEM_ACME "rejectedIdentifier", 0, PROBLEM_FAIL, PACE_OPERATOR},
-	{PROBLEM_ACME "unsupportedIdentifier", 0, PROBLEM_FAIL, PACE_OPERATOR},
-	{PROBLEM_ACME "externalAccountRequired", 0, PROBLEM_FAIL, PACE_OPERATOR},
-	{PROBLEM_ACME "invalidContact", 0, PROBLEM_FAIL, PACE_OPERATOR},
-	{PROBLEM_ACME "unsupportedContact", 0, PROBLEM_FAIL, PACE_OPERATOR},
-	{PROBLEM_ACME "badCSR", 0, PROBLEM_FAIL, PACE_OPERATOR},
-	{PROBLEM_ACME "badPublicKey", 0, PROBLEM_FAIL, PACE_OPERATOR},
-	{PROBLEM_ACME "badSignatureAlgorithm", 0, PROBLEM_FAIL, PACE_OPERATOR},
-	{PROBLEM_OWN "connection", 0, PROBLEM_RETRY, PACE_CA},
-	{PROBLEM_OWN "account", 0, PROBLEM_RETRY, PACE_CA},
-	{PROBLEM_OWN "barrier", 0, PROBLEM_RETRY, PACE_CA},
-	{PROBLEM_OWN "internal", 0, PROBLEM_RETRY, PACE_CA},
-	{PROBLEM_OWN "gone", 0, PROBLEM_RESTART, PACE_NOW},
-	{PROBLEM_OWN "timeout", 0, PROBLEM_RESTART, PACE_HOST},
-	{PROBLEM_OWN "denied", 0, PROBLEM_RETRY, PACE_OPERATOR},
-	{PROBLEM_OWN "certificate", 0, PROBLEM_FAIL, PACE_OPERATOR},
-	{PROBLEM_OWN "challenge", 0, PROBLEM_FAIL, PACE_OPERATOR},
-	{PROBLEM_OWN "sni", 0, PROBLEM_FAIL, PACE_OPERATOR},
-	{NULL, 404, PROBLEM_RESTART, PACE_NOW},
-	{NULL, 410, PROBLEM_RESTART, PACE_NOW},
-	{NULL, 429, PROBLEM_RETRY, PACE_LIMIT},
-	{NULL, 408, PROBLEM_RETRY, PACE_CA},
-	{NULL, 500, PROBLEM_RETRY, PACE_CA},
-	{PROBLEM_ACME "malformed", 0, PROBLEM_RESTART, PACE_OPERATOR},
-	{PROBLEM_OWN "answer", 0, PROBLEM_RETRY, PACE_CA},
-	{NULL, 0, PROBLEM_RESTART, PACE_OPERATOR},
-};
-
-static bool rule_matches(const struct problem_rule *r, const struct problem *p)
-{
-	if (r->type && !str_eq(str_from(r->type), str_from(p->type)))
-		return false;
-	if (r->status == 500)
-		return p->status >= 500 && p->status <= 599;
-	return r->status == 0 || r->status == p->status;
-}
-
-const struct problem_rule *problem_rule(const struct problem *p)
-{
-	size_t i = 0;
-
-	while (i + 1 < array_len(rules) && !rule_matches(&rules[i], p))
-		i++;
-	return &rules[i];
-}
+enum { SUBPROBLEMS_MAX = 100 };
 
 /* Copies outside text: control bytes become spaces, what does not fit is cut before a UTF-8
  * character. */
@@ -108,6 +22,31 @@ static void copy_text(char *out, size_t size, const char *text)
 	out[n] = '\0';
 }
 
+/* Where a text names the address to unpause a name at; NULL: nowhere. */
+static const char *find_unpause(const char *text)
+{
+	const char *at = text, *found = NULL;
+
+	while (at && (at = strstr(at, "https://")) != NULL) {
+		size_t len = strcspn(at, " \t\r\n\"<>");
+
+		if (memmem(at, len, "unpause", 7))
+			found = at;
+		at += len;
+	}
+	return found;
+}
+
+/* It holds a token, so that it is shown in one place and not logged. */
+static void cut_unpause(char *detail)
+{
+	char *at = strstr(detail, "https://");
+
+	/* Perhaps cut already, before its path. */
+	if (at && (find_unpause(detail) || strstr(detail, "temporarily prevented")))
+		snprintf(at, strlen(at) + 1, "%s", strlen(at) > 3 ? "..." : "");
+}
+
 bool problem_from_json(struct problem *p, const json_t *value)
 {
 	const char *type = json_string_value(json_object_get(value, "type"));
@@ -122,6 +61,7 @@ bool problem_from_json(struct problem *p, const json_t *value)
 	else
 		copy_text(p->type, sizeof(p->type), type);
 	copy_text(p->detail, sizeof(p->detail), detail ? detail : "");
+	cut_unpause(p->detail);
 	p->status = status > 0 && status < 1000 ? (unsigned)status : 0;
 	p->retry_after_ms = RETRY_AFTER_NONE;
 	return true;
@@ -141,6 +81,73 @@ void problem_from_answer(struct problem *p, unsigned status, struct str body,
 	json_decref(o);
 }
 
+void problem_help_deinit(struct problem_help *h)
+{
+	free(h->url);
+	h->url = NULL;
+	h->unpause = false;
+}
+
+/* Somebody is to open it in a browser: nothing but https and what an URL consists of. */
+static char *help_url(const char *text)
+{
+	size_t len = text ? strcspn(text, " \t\r\n\"<>") : 0;
+
+	if (len == 0 || len > HELP_URL_MAX || !str_starts((struct str){text, len}, STR("https://")))
+		return NULL;
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)text[i] <= ' ' || (unsigned char)text[i] >= 0x7F)
+			return NULL;
+	return str_dup((struct str){text, len});
+}
+
+void problem_help(struct problem_help *out, struct str body)
+{
+	json_t *o = body.len ? json_loadb(body.ptr, body.len, JSON_REJECT_DUPLICATES, NULL) : NULL;
+	const char *detail = json_string_value(json_object_get(o, "detail"));
+	const char *unpause = detail ? find_unpause(detail) : NULL;
+
+	problem_help_deinit(out);
+	out->url = help_url(unpause ? unpause : json_string_value(json_object_get(o, "instance")));
+	out->unpause = unpause && out->url;
+	json_decref(o);
+}
+
+static json_t *shown_subproblem(const json_t *value)
+{
+	const json_t *who = json_object_get(value, "identifier");
+	const char *kind = json_string_value(json_object_get(who, "type"));
+	const char *name = json_string_value(json_object_get(who, "value"));
+	struct problem p;
+	char text[256];
+
+	if (!problem_from_json(&p, value) || !kind || !name)
+		return NULL;
+	copy_text(text, sizeof(text), name);
+	return json_pack("{s:s, s:s, s:o, s:{s:s, s:s}}", "type", p.type, "detail", p.detail,
+			 "status", p.status ? json_integer(p.status) : json_null(), "identifier",
+			 "type", str_eq(str_from(kind), STR("ip")) ? "ip" : "dns", "value", text);
+}
+
+json_t *problem_subproblems(struct str body)
+{
+	json_t *o = body.len ? json_loadb(body.ptr, body.len, JSON_REJECT_DUPLICATES, NULL) : NULL;
+	const json_t *list = json_object_get(o, "subproblems"), *one;
+	json_t *out = json_array_size(list) > 0 ? json_array() : NULL;
+	size_t i;
+
+	json_array_foreach(list, i, one)
+	{
+		json_t *shown = i < SUBPROBLEMS_MAX ? shown_subproblem(one) : NULL;
+
+		if (out && shown)
+			(void)json_array_append(out, shown);
+		json_decref(shown);
+	}
+	json_decref(o);
+	return out;
+}
+
 void problem_own(struct problem *p, const char *kind, const char *fmt, ...)
 {
 	va_list ap;
@@ -156,6 +163,11 @@ void problem_own(struct problem *p, const char *kind, const char *fmt, ...)
 void problem_from_err(struct problem *p, const char *kind, const struct err *e)
 {
 	problem_own(p, e->kind == ERR_DENIED ? "denied" : kind, "%s", e->message);
+}
+
+bool problem_is_own(const struct problem *p)
+{
+	return str_starts(str_from(p->type), STR(PROBLEM_OWN));
 }
 
 bool problem_is_acme(const struct problem *p, const char *name)

@@ -1,5 +1,5 @@
-/* What went wrong with a CA, as a problem document (RFC 9457), and what is done about it: one
- * table. Pure. Thread: any. */
+/* What went wrong with a CA, as a problem document (RFC 9457). What is done about it: verdict.h.
+ * Pure. Thread: any. */
 #ifndef CARDEA_ACME_PROBLEM_H
 #define CARDEA_ACME_PROBLEM_H
 
@@ -21,39 +21,36 @@ struct problem {
 	int64_t retry_after_ms; /* RETRY_AFTER_NONE: the CA did not say */
 };
 
-enum problem_action {
-	PROBLEM_NEW_NONCE,  /* sign again with a fresh nonce, at once, bounded */
-	PROBLEM_REREGISTER, /* the CA does not know the account: register it, then again */
-	PROBLEM_REREAD,	    /* the order is further than we thought: read it and follow */
-	PROBLEM_RETRY,	    /* keep what there is, again later */
-	PROBLEM_RESTART,    /* this order of the CA is spent: a new one later */
-	PROBLEM_FAIL,	    /* nothing that waiting could change */
-};
-
-struct problem_rule {
-	const char *type; /* NULL: any */
-	unsigned status;  /* 0: any; 500 stands for 500 to 599 */
-	enum problem_action action;
-	struct backoff backoff;
-};
-
 static inline bool problem_is_set(const struct problem *p)
 {
 	return p->type[0] != '\0';
 }
 
-/* The rule for a problem; there always is one. */
-const struct problem_rule *problem_rule(const struct problem *p);
 /* Reads an error answer. Never fails: whatever is no problem document (HTML of a proxy) becomes
  * "urn:cardea:acme:answer" with the status. */
 void problem_from_answer(struct problem *p, unsigned status, struct str body,
 			 int64_t retry_after_ms);
+/* The subproblems of an error answer (RFC 8555 section 6.7.1), as many as a certificate has names,
+ * each {"type","detail","status","identifier"}; NULL: none. */
+json_t *problem_subproblems(struct str body);
+/* The address that a problem gives to whoever can solve it (RFC 8555 section 7.3.3: "instance"; or
+ * in the words of a paused name). */
+enum { HELP_URL_MAX = 4096 };
+struct problem_help {
+	char *url;    /* owned; NULL: none */
+	bool unpause; /* the name is paused, and resumed there */
+};
+void problem_help_deinit(struct problem_help *h);
+/* Of an error answer; what was there is freed. */
+void problem_help(struct problem_help *out, struct str body);
 /* Out of a JSON value inside another document ("error"); false when it is none. */
 bool problem_from_json(struct problem *p, const json_t *value);
 /* One of this side: kind "connection", "answer", "barrier", ... */
 void problem_own(struct problem *p, const char *kind, const char *fmt, ...) printf_like(3, 4);
 /* As problem_own, out of an error: "denied" when a URL was refused, else kind. */
 void problem_from_err(struct problem *p, const char *kind, const struct err *e);
+/* Found on this side, or an answer without a problem document. */
+bool problem_is_own(const struct problem *p);
 bool problem_is_acme(const struct problem *p, const char *name); /* "badNonce" */
 /* {"type","detail","status","at"} for the order's row; NULL when out of memory. */
 json_t *problem_json(const struct problem *p, int64_t at_s);

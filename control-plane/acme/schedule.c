@@ -11,44 +11,84 @@
 #include "common/core/log.h"
 #include "control-plane/acme/engine.h"
 
-enum { TICK_MS = 1000 };
+enum { TICK_MS = 1000, TAKE_PAUSE_MS = 10 };
 static const uint64_t adopt_every_ns = UINT64_C(60) * 1000000000;
 static const uint64_t prune_every_ns = UINT64_C(3600) * 1000000000;
 
-static void take_due(struct acme *a);
+static void add_quoted(struct buf *out, const char *separator, const char *text)
+{
+	/* Texts of ours: ids and URLs that passed url_gate. An unusable list finds nothing. */
+	if (buf_addf(out, NULL, "%s\"%s\"", separator, text) != 0)
+		buf_clear(out);
+}
 
 /* Orders at work as a PostgreSQL array literal: "{id,id}". */
 static int list_ids(const struct acme *a, struct buf *out)
 {
-	const char *separator = "{";
+	const char *separator = "";
 
+	if (buf_add_str(out, STR("{"), NULL) != 0)
+		return -1;
 	list_for_each(it, &a->orders)
 	{
-		const struct order *o = container_of(it, struct order, link);
-
-		if (buf_addf(out, NULL, "%s%s", separator, o->id) != 0)
-			return -1;
+		add_quoted(out, separator, container_of(it, struct order, link)->id);
 		separator = ",";
 	}
-	return buf_add_str(out, list_empty(&a->orders) ? STR("{}") : STR("}"), NULL);
+	return buf_add_str(out, STR("}"), NULL);
+}
+
+/* Directories of the authorities: of all, or of those that take orders now. room: how many those
+ * take; budget: whether one of them takes first orders. */
+static int list_authorities(struct acme *a, bool all, struct buf *out, unsigned *room, bool *budget)
+{
+	const char *separator = "";
+
+	*room = 0;
+	*budget = false;
+	if (buf_add_str(out, STR("{"), NULL) != 0)
+		return -1;
+	list_for_each(it, &a->authorities)
+	{
+		struct authority *au = container_of(it, struct authority, link);
+		unsigned more = authority_room(au);
+
+		*room = *room > UINT32_MAX - more ? UINT32_MAX : *room + more;
+		*budget = *budget || (more > 0 && authority_has_budget(au));
+		if (!all && more == 0 && !authority_lost(au))
+			continue;
+		add_quoted(out, separator, au->conf.directory);
+		separator = ",";
+	}
+	return buf_add_str(out, STR("}"), NULL);
 }
 
 /* --- taking --- */
 
+/* One that is at work here was taken again: its lease had run out, and its fence is old now. */
+static void end_former_run(struct acme *a, const char *id)
+{
+	struct order *o = map_get(&a->by_id, str_from(id));
+
+	if (o)
+		order_end(o);
+}
+
 static void begin(struct acme *a, const json_t *row)
 {
+	const char *id = json_string_value(json_object_get(row, "id"));
 	struct order *o = NULL;
 	struct err e = ERR_INIT;
 
+	if (id)
+		end_former_run(a, id);
 	if (order_create(&o, a, row, &e) != 0) {
-		log_error("an order's row cannot be used",
-			  log_str("id", json_string_value(json_object_get(row, "id"))),
-			  log_err(&e));
+		log_error("an order's row cannot be used", log_str("id", id), log_err(&e));
 		return;
 	}
 	log_info("order taken", log_str("id", o->id), log_str("host", o->host),
-		 log_str("state", order_state_name(o->state)), log_i64("fence", o->fence));
-	order_step(o);
+		 log_str("state", order_state_name(o->state)), log_str("lane", lane_name(o->lane)),
+		 log_i64("fence", o->fence));
+	admission_add(a, o);
 }
 
 static void on_taken(const struct store_result *r, void *arg)
@@ -66,64 +106,101 @@ static void on_taken(const struct store_result *r, void *arg)
 	{
 		begin(a, row);
 	}
+	admission_run(a);
 	if (a->in_flight)
 		metric_set(a->in_flight, a->at_work);
 	if (a->take_again)
-		take_due(a);
+		schedule_kick(a);
 }
 
+/* The more urgent lanes first, each up to its room, the longest due first within a lane. */
 static const char take_sql[] =
+	"WITH lanes (lane, room) AS (VALUES (0, $4::bigint), (1, $5::bigint), (2, $6::bigint), "
+	"(3, $7::bigint)), due AS (SELECT d.id FROM lanes l CROSS JOIN LATERAL (SELECT o.id FROM "
+	"acme_orders o WHERE o.lane = l.lane AND o.state NOT IN ('valid', 'failed', 'parked') AND "
+	"o.directory = ANY ($3::text[]) AND o.next_attempt <= now() AND (o.lease_until IS NULL OR "
+	"o.lease_until < now()) AND (CASE WHEN o.state IN ('new', 'paused_by_ca') THEN o.renewal "
+	"OR $10::boolean ELSE o.ca = ANY ($9::text[]) END) ORDER BY o.next_attempt LIMIT l.room "
+	"FOR UPDATE SKIP LOCKED) d ORDER BY l.lane LIMIT $8::bigint) "
 	"UPDATE acme_orders o SET lease_owner = $1, lease_until = now() + $2::bigint * interval '1 "
-	"millisecond', fence = fence + 1 FROM (SELECT id FROM acme_orders WHERE state NOT IN "
-	"('valid', 'failed') AND directory = $3 AND next_attempt <= now() AND (lease_until IS NULL "
-	"OR lease_until < now()) AND NOT id = ANY ($5::uuid[]) ORDER BY next_attempt LIMIT $4 FOR "
-	"UPDATE SKIP LOCKED) d WHERE o.id = d.id RETURNING o.id, o.host, o.key_type, o.state, "
-	"o.renewal, o.attempts, o.fence, o.order_url, o.authorization_url, o.challenge_url, "
-	"o.finalize_url, o.certificate_url, o.challenge_id, o.certificate_id, o.key, o.problem, "
-	"(SELECT c.revision FROM changes c WHERE c.kind = 'acme_challenges' AND c.id = "
-	"o.challenge_id AND NOT c.removed) AS challenge_revision";
+	"millisecond', fence = fence + 1, state = CASE WHEN o.state = 'paused_by_ca' THEN 'new' "
+	"ELSE o.state END FROM due d WHERE o.id = d.id RETURNING " ORDER_COLUMNS;
+
+enum { TAKE_PARAMS = 10, NUMBER_SIZE = 24 };
 
 static void take_due(struct acme *a)
 {
-	struct buf ids = BUF_INIT;
-	char lease[24], limit[16];
-	const char *params[] = {a->conf.control_plane_id, lease, a->conf.directory, limit, NULL};
+	struct buf all = BUF_INIT, healthy = BUF_INIT;
+	char lease[NUMBER_SIZE], rooms[LANES][NUMBER_SIZE], limit[NUMBER_SIZE];
+	const char *params[TAKE_PARAMS] = {a->conf.control_plane_id, lease};
+	unsigned room[LANES], most = 0, any = 0;
+	bool budget = false;
 
 	a->take_again = a->taking;
 	if (a->taking || a->closing || a->at_work >= a->conf.max_in_flight)
 		return;
-	snprintf(lease, sizeof(lease), "%llu", (unsigned long long)a->conf.lease_ms);
-	snprintf(limit, sizeof(limit), "%u", a->conf.max_in_flight - a->at_work);
-	if (list_ids(a, &ids) == 0) {
-		params[4] = ids.data;
-		a->taking = true;
-		a->take_asked_ns = clock_mono_ns();
-		acme_sleep(a);
-		store_query(a->store, take_sql, params, array_len(params), on_taken, a);
+	if (list_authorities(a, true, &all, &any, &budget) != 0 ||
+	    list_authorities(a, false, &healthy, &most, &budget) != 0 || most == 0)
+		goto done;
+	if (most > a->conf.max_in_flight - a->at_work)
+		most = a->conf.max_in_flight - a->at_work;
+	lane_room(a->used, a->conf.max_in_flight, room);
+	for (unsigned l = 0; l < LANES; l++) {
+		snprintf(rooms[l], sizeof(rooms[l]), "%u", room[l]);
+		params[3 + l] = rooms[l];
 	}
-	buf_deinit(&ids);
+	snprintf(lease, sizeof(lease), "%llu", (unsigned long long)a->conf.lease_ms);
+	snprintf(limit, sizeof(limit), "%u", most);
+	params[2] = all.data;
+	params[7] = limit;
+	params[8] = healthy.data;
+	params[9] = budget ? "true" : "false";
+	a->taking = true;
+	a->take_asked_ns = clock_mono_ns();
+	acme_sleep(a);
+	store_query(a->store, take_sql, params, TAKE_PARAMS, on_taken, a);
+done:
+	buf_deinit(&all);
+	buf_deinit(&healthy);
 }
 
+/* Thousands of orders end in a second: they are replaced some at a time. */
 void schedule_kick(struct acme *a)
 {
-	take_due(a);
+	uint64_t since = clock_mono_ns() - a->take_asked_ns;
+
+	if (a->closing || timer_active(&a->take_timer))
+		return;
+	if (since >= TAKE_PAUSE_MS * UINT64_C(1000000))
+		take_due(a);
+	else
+		timer_start(&a->take_timer, TAKE_PAUSE_MS, 0);
+}
+
+static void on_take_timer(struct timer *t)
+{
+	take_due(container_of(t, struct acme, take_timer));
 }
 
 /* --- leases --- */
 
-static bool still_ours(const json_t *rows, const char *id)
+/* Those that the database says are ours. */
+static void keep_leases(struct acme *a, const json_t *rows)
 {
 	const json_t *row;
 	size_t i;
 
 	json_array_foreach(rows, i, row)
 	{
-		const char *kept = json_string_value(json_object_get(row, "id"));
+		const char *id = json_string_value(json_object_get(row, "id"));
+		struct order *o = id ? map_get(&a->by_id, str_from(id)) : NULL;
 
-		if (kept && str_eq(str_from(kept), str_from(id)))
-			return true;
+		/* One that was taken after the question is not meant. */
+		if (!o || !o->beating)
+			continue;
+		o->beating = false;
+		o->lease_ns = a->beat_asked_ns + a->conf.lease_ms * UINT64_C(1000000);
 	}
-	return false;
 }
 
 static void on_beat(const struct store_result *r, void *arg)
@@ -137,20 +214,16 @@ static void on_beat(const struct store_result *r, void *arg)
 		log_warn("order leases cannot be refreshed", log_err(&r->err));
 		return;
 	}
+	keep_leases(a, r->rows);
 	list_for_each_safe(it, &a->orders)
 	{
 		struct order *o = container_of(it, struct order, link);
 
-		/* One that was taken, or ended, after the question is not meant. */
 		if (!o->beating)
 			continue;
 		o->beating = false;
 		if (o->released)
 			continue;
-		if (still_ours(r->rows, o->id)) {
-			o->lease_ns = a->beat_asked_ns + a->conf.lease_ms * UINT64_C(1000000);
-			continue;
-		}
 		log_notice("order lease lost", log_str("id", o->id), log_str("host", o->host));
 		order_end(o);
 	}
@@ -174,25 +247,36 @@ static void beat(struct timer *t)
 	a->beat_asked_ns = clock_mono_ns();
 	acme_sleep(a);
 	store_query(a->store,
-		    "UPDATE acme_orders SET lease_until = now() + $2::bigint * interval '1 "
-		    "millisecond' WHERE lease_owner = $1 AND id = ANY ($3::uuid[]) RETURNING id",
+		    "WITH mine AS (SELECT id FROM acme_orders WHERE lease_owner = $1 AND id = ANY "
+		    "($3::uuid[]) ORDER BY id FOR UPDATE) UPDATE acme_orders o SET lease_until = "
+		    "now() + $2::bigint * interval '1 millisecond' FROM mine WHERE o.id = mine.id "
+		    "RETURNING o.id",
 		    params, array_len(params), on_beat, a);
 	buf_deinit(&ids);
 }
 
 /* --- renewal --- */
 
-/* A host whose SNI was deleted, or moved to another certificate, is not ours to renew any more. */
+/* A name whose SNI was deleted, or moved to another certificate, is not ours to renew any more; the
+ * others are renewed without it. */
 static const char renew_sql[] =
-	"WITH due AS (SELECT id, host, key_type, certificate_id FROM acme_orders WHERE state = "
-	"'valid' AND renew_at IS NOT NULL AND (renew_at <= now() OR $2::boolean) ORDER BY renew_at "
-	"LIMIT $3 FOR UPDATE SKIP LOCKED), "
-	"made AS (INSERT INTO acme_orders (id, host, directory, key_type, renewal) SELECT "
-	"gen_random_uuid(), d.host, $1, d.key_type, true FROM due d WHERE EXISTS (SELECT 1 FROM "
-	"snis s WHERE lower(s.name) = d.host AND s.certificate = d.certificate_id) ON CONFLICT "
-	"(directory, host) WHERE state NOT IN ('valid', 'failed') DO NOTHING RETURNING id, host), "
+	"WITH due AS (SELECT *, not_after - (not_after - renew_at) * 0.15 AS urgent FROM "
+	"acme_orders WHERE state = 'valid' AND renew_at IS NOT NULL AND (renew_at <= now() OR "
+	"$2::boolean) ORDER BY renew_at LIMIT $3 FOR UPDATE SKIP LOCKED), "
+	"kept AS (SELECT d.id, array_agg(n ORDER BY n COLLATE \"C\") AS names FROM due d, "
+	"string_to_array(concat_ws(' ', d.host, nullif(d.more, '')), ' ') l, unnest(l) n WHERE "
+	"EXISTS (SELECT 1 FROM snis s WHERE lower(s.name) = n AND s.certificate = "
+	"d.certificate_id) GROUP BY d.id), "
+	"made AS (INSERT INTO acme_orders (id, host, more, directory, key_type, key_type_alt, "
+	"renewal, renews, replaces, profile, profile_required, preferred_chain, wanted_not_after, "
+	"lane, urgent_at, ca_before) SELECT gen_random_uuid(), k.names[1], "
+	"array_to_string(k.names[2:], ' '), $1, d.key_type, d.key_type_alt, true, d.id, d.ari_id, "
+	"d.profile, d.profile_required, d.preferred_chain, now() + (d.wanted_not_after - "
+	"d.created_at), CASE WHEN d.urgent <= now() THEN 0 ELSE 1 END, d.urgent, d.ca FROM due d "
+	"JOIN kept k USING (id) ON CONFLICT (directory, host, md5(more)) WHERE state NOT IN "
+	"('valid', 'failed') DO NOTHING RETURNING id, renews), "
 	"cleared AS (UPDATE acme_orders o SET renew_at = NULL FROM due WHERE o.id = due.id) "
-	"SELECT due.id, made.id AS made FROM due LEFT JOIN made USING (host)";
+	"SELECT due.id, made.id AS made FROM due LEFT JOIN made ON made.renews = due.id";
 
 size_t schedule_made(const json_t *rows)
 {
@@ -210,7 +294,7 @@ void schedule_renew(struct acme *a, bool force, const struct store_note *note, s
 		    void *arg)
 {
 	char limit[16];
-	const char *params[] = {a->conf.directory, force ? "true" : "false", limit};
+	const char *params[] = {acme_home(a), force ? "true" : "false", limit};
 
 	snprintf(limit, sizeof(limit), "%d", RENEW_BATCH);
 	store_query_noted(a->store, renew_sql, params, array_len(params), note, done, arg);
@@ -235,11 +319,43 @@ static void on_renewed(const struct store_result *r, void *arg)
 
 static void renew_due(struct acme *a)
 {
-	if (a->renewing)
+	if (a->renewing || list_empty(&a->authorities))
 		return;
 	a->renewing = true;
 	acme_sleep(a);
 	schedule_renew(a, false, NULL, on_renewed, a);
+}
+
+static void on_urged(const struct store_result *r, void *arg)
+{
+	struct acme *a = arg;
+
+	if (!acme_awoke(a))
+		return;
+	if (r->fault != STORE_OK)
+		log_warn("urgent renewals cannot be read", log_err(&r->err));
+	else if (json_array_size(r->rows) > 0)
+		log_warn("certificates expire soon and are not renewed yet",
+			 log_u64("orders", json_array_size(r->rows)));
+}
+
+/* Renewals whose certificate expires soon go first. Those in the lane of retries stay there: they
+ * fail by their owner's fault, and would only be in everybody's way. Both are told, once. */
+static void urge(struct acme *a)
+{
+	const char *params[] = {a->conf.webhook_url ? "true" : "false"};
+
+	acme_sleep(a);
+	store_query(
+		a->store,
+		"WITH soon AS (UPDATE acme_orders o SET lane = CASE WHEN lane = 1 THEN 0 ELSE "
+		"lane END, urgent_at = NULL, events = acme_events(events, "
+		"acme_event('urgent', 'the certificate that is renewed expires soon')) WHERE "
+		"lane IN (1, 3) AND urgent_at <= now() AND state NOT IN ('valid', 'failed', "
+		"'parked') RETURNING o.id, acme_notice('expiring', o) AS body), told AS (INSERT "
+		"INTO acme_notices (body) SELECT body FROM soon WHERE $1::boolean) SELECT id "
+		"FROM soon",
+		params, array_len(params), on_urged, a);
 }
 
 /* --- orders of an authority that is not configured any more --- */
@@ -248,11 +364,13 @@ static void renew_due(struct acme *a)
  * order here already; that of the other authority has failed then. A challenge that they leave is
  * removed like an operator's SQL: its revision is taken at commit. */
 static const char adopt_sql[] =
-	"WITH stray AS (SELECT id, host, challenge_id FROM acme_orders WHERE state NOT IN "
-	"('valid', 'failed') AND directory <> $1 AND next_attempt < now() - interval '5 minutes' "
+	"WITH stray AS (SELECT id, host, more, challenge_ids FROM acme_orders WHERE state NOT IN "
+	"('valid', 'failed') AND (directory <> ALL ($2::text[]) OR (state NOT IN ('new', "
+	"'parked') AND ca <> ALL ($2::text[]))) AND next_attempt < now() - interval '5 minutes' "
 	"AND (lease_until IS NULL OR lease_until < now() - interval '5 minutes') LIMIT 1000 FOR "
 	"UPDATE SKIP LOCKED), "
-	"gone AS (DELETE FROM acme_challenges c USING stray s WHERE c.id = s.challenge_id) "
+	"gone AS (DELETE FROM acme_challenges c USING stray s WHERE c.id = ANY "
+	"(s.challenge_ids)) "
 	"UPDATE acme_orders o SET state = CASE WHEN here.id IS NULL THEN 'new' ELSE 'failed' END, "
 	"directory = CASE WHEN here.id IS NULL THEN $1 ELSE o.directory END, "
 	"problem = CASE WHEN here.id IS NULL THEN o.problem ELSE jsonb_build_object('type', "
@@ -260,10 +378,13 @@ static const char adopt_sql[] =
 	"host has an order at the one that is', 'status', NULL, 'at', extract(epoch FROM "
 	"now())::bigint) END, "
 	"updated_at = now(), next_attempt = now(), fence = o.fence + 1, lease_owner = NULL, "
-	"lease_until = NULL, order_url = NULL, authorization_url = NULL, challenge_url = NULL, "
-	"finalize_url = NULL, certificate_url = NULL, challenge_id = NULL, challenge_revision = "
-	"NULL, key = NULL FROM stray LEFT JOIN acme_orders here ON here.host = stray.host AND "
-	"here.directory = $1 AND here.state NOT IN ('valid', 'failed') WHERE o.id = stray.id "
+	"lease_until = NULL, order_url = NULL, authorizations = '[]', challenge_ids = '{}', "
+	"replaces = NULL, finalize_url = NULL, certificate_url = NULL, challenge_revision = NULL, "
+	"events = acme_events(o.events, acme_event('begun anew', 'its authority is not "
+	"configured any more')), "
+	"key = NULL FROM stray LEFT JOIN acme_orders here ON here.host = stray.host AND here.more "
+	"= stray.more AND here.directory = $1 AND here.id <> stray.id AND here.state NOT IN "
+	"('valid', 'failed') WHERE o.id = stray.id "
 	"RETURNING o.id, o.host";
 
 static void on_adopted(const struct store_result *r, void *arg)
@@ -281,13 +402,20 @@ static void on_adopted(const struct store_result *r, void *arg)
 
 static void adopt(struct acme *a)
 {
-	const char *params[] = {a->conf.directory};
+	struct buf all = BUF_INIT;
+	const char *params[] = {acme_home(a), NULL};
+	unsigned room;
+	bool budget;
 
-	if (clock_mono_ns() < a->adopt_at_ns)
+	if (clock_mono_ns() < a->adopt_at_ns || list_empty(&a->authorities))
 		return;
 	a->adopt_at_ns = clock_mono_ns() + adopt_every_ns;
-	acme_sleep(a);
-	store_query(a->store, adopt_sql, params, array_len(params), on_adopted, a);
+	if (list_authorities(a, true, &all, &room, &budget) == 0) {
+		params[1] = all.data;
+		acme_sleep(a);
+		store_query(a->store, adopt_sql, params, array_len(params), on_adopted, a);
+	}
+	buf_deinit(&all);
 }
 
 /* --- old rows --- */
@@ -302,12 +430,32 @@ static void on_pruned(const struct store_result *r, void *arg)
 		log_warn("old orders cannot be removed", log_err(&r->err));
 }
 
-/* Ended orders that nothing refers to any more are kept for a month, for those who ask why. */
+/* What a pre-flight could not take away any more. */
+static void prune_challenges(struct acme *a)
+{
+	acme_sleep(a);
+	store_query(a->store,
+		    "DELETE FROM acme_challenges c WHERE created_at < now() - interval '1 hour' "
+		    "AND key_authorization LIKE 'preflight.%'",
+		    NULL, 0, on_pruned, a);
+}
+
+static void on_buckets_pruned(const struct store_result *r, void *arg)
+{
+	struct acme *a = arg;
+
+	if (acme_awoke(a) && r->fault != STORE_OK)
+		log_warn("idle budgets cannot be removed", log_err(&r->err));
+}
+
+/* Ended orders that nothing refers to any more are kept for a month, for those who ask why; budgets
+ * that are full again are not kept. */
 static void prune(struct acme *a)
 {
 	if (clock_mono_ns() < a->prune_at_ns)
 		return;
 	a->prune_at_ns = clock_mono_ns() + prune_every_ns;
+	prune_challenges(a);
 	acme_sleep(a);
 	store_query(
 		a->store,
@@ -315,13 +463,21 @@ static void prune(struct acme *a)
 		"'failed' OR (state = 'valid' AND renew_at IS NULL)) AND updated_at < now() - "
 		"interval '30 days' LIMIT 10000)",
 		NULL, 0, on_pruned, a);
+	acme_sleep(a);
+	store_query(a->store, "SELECT acme_prune_buckets(10000)", NULL, 0, on_buckets_pruned, a);
 }
 
 static void tick(struct timer *t)
 {
 	struct acme *a = container_of(t, struct acme, tick);
 
+	authorities_watch(a);
+	list_for_each(it, &a->authorities)
+		account_watch(container_of(it, struct authority, link)->account);
 	take_due(a);
+	urge(a);
+	ari_tick(a);
+	notices_tick(a);
 	renew_due(a);
 	adopt(a);
 	prune(a);
@@ -331,6 +487,7 @@ void schedule_start(struct acme *a)
 {
 	timer_init(&a->tick, a->loop, tick);
 	timer_init(&a->beat, a->loop, beat);
+	timer_init(&a->take_timer, a->loop, on_take_timer);
 	timer_start(&a->tick, 1, TICK_MS);
 	timer_start(&a->beat, a->conf.lease_ms / 3, a->conf.lease_ms / 3);
 }

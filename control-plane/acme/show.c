@@ -1,6 +1,7 @@
 #include "control-plane/acme/show.h"
 
 #include "common/core/str.h"
+#include "control-plane/acme/lane.h"
 
 struct shown {
 	const char *name, *column;
@@ -10,15 +11,27 @@ static const struct shown members[] = {
 	{"host", "host"},
 	{"directory", "directory"},
 	{"key_type", "key_type"},
+	{"key_type_alt", "key_type_alt"},
+	{"pair_of", "pair_of"},
+	{"alternative", "alternative"},
+	{"profile", "profile"},
+	{"preferred_chain", "preferred_chain"},
+	{"renewal_explanation", "ari_explanation"},
 	{"state", "state"},
 	{"renewal", "renewal"},
 	{"attempts", "attempts"},
 	{"next_attempt", "next_attempt"},
 	{"last_problem", "problem"},
+	{"authority", "ca"},
+	{"failures", "failures"},
+	{"unpause_url", "unpause_url"},
+	{"dropped", "dropped"},
 	{"certificate", "certificate_id"},
 	{"revision", "revision"},
 	{"not_after", "not_after"},
 	{"renew_at", "renew_at"},
+	{"revoked_at", "revoked_at"},
+	{"revocation_reason", "revocation_reason"},
 	{"created_at", "created_at"},
 	{"updated_at", "updated_at"},
 	{"lease_owner", "lease_owner"},
@@ -34,10 +47,50 @@ static json_t *missing_nodes(const json_t *row, struct fleet *fleet)
 	return fleet_missing(fleet, (uint64_t)revision);
 }
 
+/* All names of the set. */
+static json_t *hosts(const json_t *row)
+{
+	const char *more = json_string_value(json_object_get(row, "more"));
+	json_t *list = json_pack("[O]", json_object_get(row, "host"));
+	struct str rest = more && more[0] ? str_from(more) : STR_NONE, name = STR_NONE;
+
+	while (list && str_split(&rest, ' ', &name))
+		(void)json_array_append_new(list, json_stringn(name.ptr, name.len));
+	return list;
+}
+
+/* Those that were read: how each name is proved, and whether it is. */
+static json_t *authorizations(const json_t *row)
+{
+	json_t *list = json_array();
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(json_object_get(row, "authorizations"), i, one)
+	{
+		json_t *name = json_object_get(one, "name"), *type = json_object_get(one, "type");
+		bool valid = json_is_true(json_object_get(one, "valid"));
+
+		if (list && name)
+			(void)json_array_append_new(
+				list, json_pack("{s:O, s:O?, s:s}", "host", name, "challenge", type,
+						"status", valid ? "valid" : "pending"));
+	}
+	return list;
+}
+
 static json_t *show_order(const json_t *row, struct fleet *fleet)
 {
+	json_int_t lane = json_integer_value(json_object_get(row, "lane"));
 	json_t *o = json_object();
 	int rc = o ? 0 : -1;
+
+	if (rc == 0)
+		rc = json_object_set_new(o, "hosts", hosts(row));
+	if (rc == 0)
+		rc = json_object_set_new(o, "authorizations", authorizations(row));
+	if (rc == 0)
+		rc = json_object_set_new(o, "lane", json_string(lane_name((enum lane)lane)));
 
 	for (size_t i = 0; rc == 0 && i < array_len(members); i++) {
 		json_t *v = json_object_get(row, members[i].column);

@@ -1,7 +1,7 @@
 /* One function per state of an order: what is asked of the CA there, and where the answer leads.
  *
- * Happy path: new -> (newOrder) authorizing -> (authorization) publishing -> (barrier) validating
- * -> (challenge, authorization) finalizing -> (CSR, order) downloading -> (certificate) install.c.
+ * Happy path: new -> (newOrder) authorizing -> validate.c -> finalizing -> (CSR, order) downloading
+ * -> (certificate) install.c.
  * Failure path: everything goes to order_trouble, which asks the table of problem.c.
  * Every step leaves by exactly one of: order_post, order_save, a timer, a barrier, a work,
  * order_trouble, order_end.
@@ -12,22 +12,16 @@
 #include "common/core/log.h"
 #include "common/pki/csr.h"
 #include "control-plane/acme/engine.h"
+#include "control-plane/acme/names.h"
 
-/* Between the challenge's POST and the first look at the authorization, unless a data plane reports
- * the CA's request earlier (RFC 8555 section 7.5.1). */
-enum { HIT_WAIT_MS = 3000 };
-/* From the first hit to the first look: the CA asks from several places and then has to think. */
-enum { HIT_SETTLE_MS = 10 };
 enum { CA_WAIT_S = 60 }; /* for a validation or an issuance, in one run */
-enum { REREAD_MAX = 3 };
 
-static void read_authorization(struct order *o);
 static void read_order(struct order *o);
 static void send_csr(struct order *o);
 
 /* --- trouble --- */
 
-static void trouble_err(struct order *o, const char *kind, const struct err *e)
+void order_trouble_err(struct order *o, const char *kind, const struct err *e)
 {
 	struct problem p;
 
@@ -38,11 +32,11 @@ static void trouble_err(struct order *o, const char *kind, const struct err *e)
 /* For answers that make no sense. */
 static void bad_answer(struct order *o, const struct err *e)
 {
-	trouble_err(o, "answer", e);
+	order_trouble_err(o, "answer", e);
 }
 
 /* Looks again after a growing pause, or gives up. */
-static void poll_later(struct order *o, int64_t retry_after_ms, void (*look)(struct order *o))
+void order_poll_later(struct order *o, int64_t retry_after_ms, void (*look)(struct order *o))
 {
 	struct problem p;
 
@@ -58,7 +52,7 @@ static void poll_later(struct order *o, int64_t retry_after_ms, void (*look)(str
 	timer_start(&o->timer, backoff_poll_ms(o->polls++, retry_after_ms), 0);
 }
 
-static void begin_polling(struct order *o)
+void order_poll_begin(struct order *o)
 {
 	o->polls = 0;
 	o->deadline_ns = 0;
@@ -66,80 +60,161 @@ static void begin_polling(struct order *o)
 
 /* --- new --- */
 
+/* The order's URL and its authorizations; the document is read already. */
+static int take_order(struct order *o, const struct acme_order_doc *d, struct str location,
+		      struct err *e)
+{
+	if (location.len == 0 || location.len >= sizeof(o->order_url))
+		return err_set(e, ERR_INVALID, "the CA's new order has no usable Location");
+	if (authorizations_load(&o->authorizations, d->authorizations, o, e) != 0)
+		return -1;
+	memcpy(o->order_url, location.ptr, location.len);
+	o->order_url[location.len] = '\0';
+	memcpy(o->finalize_url, d->finalize, sizeof(d->finalize));
+	return 0;
+}
+
+/* Pebble before 2.9 has no other word for a profile that it does not have; the rest is verdict.c's.
+ */
+static bool malformed_profile(struct order *o, const struct problem *p)
+{
+	if (!problem_is_acme(p, "malformed") || !o->sent_profile || o->profile_required)
+		return false;
+	o->no_profile = true;
+	return true;
+}
+
+static void post_new_order(struct order *o);
+
+static void new_order_refused(struct order *o, const struct client_reply *r)
+{
+	struct problem p;
+
+	if (o->profile_missing) {
+		problem_own(&p, "profile", "the authority has no profile %s", o->profile);
+		order_trouble(o, &p);
+	} else if (malformed_profile(o, &r->problem)) {
+		post_new_order(o);
+	} else {
+		order_blame(o, problem_subproblems(r->body));
+		order_trouble(o, &r->problem);
+	}
+}
+
 static void on_new_order(struct order *o, const struct client_reply *r)
 {
 	struct acme_order_doc d;
 	struct err e = ERR_INIT;
 
 	if (problem_is_set(&r->problem)) {
-		order_trouble(o, &r->problem);
+		new_order_refused(o, r);
 		return;
 	}
 	if (message_read_order(&d, r->body, &e) != 0) {
 		bad_answer(o, &e);
 		return;
 	}
-	if (r->location.len == 0 || r->location.len >= sizeof(o->order_url)) {
-		err_set(&e, ERR_INVALID, "the CA's new order has no usable Location");
+	if (take_order(o, &d, r->location, &e) == 0) {
+		order_move(o, ORDER_AUTHORIZING);
+		order_save(o, order_step);
+	} else {
 		bad_answer(o, &e);
-		return;
 	}
-	memcpy(o->order_url, r->location.ptr, r->location.len);
-	o->order_url[r->location.len] = '\0';
-	memcpy(o->authorization_url, d.authorization, sizeof(d.authorization));
-	memcpy(o->finalize_url, d.finalize, sizeof(d.finalize));
-	order_move(o, ORDER_AUTHORIZING);
-	order_save(o, order_step);
+	json_decref(d.authorizations);
+}
+
+/* RFC 9773 section 5: only the CA that issued the predecessor knows it. */
+static bool may_replace(const struct order *o, const struct acme_directory *d)
+{
+	return o->replaces[0] && d->renewal_info[0] && o->ca_before &&
+	       str_eq(str_from(o->ca_before), str_from(o->authority->conf.directory));
+}
+
+static int build_new_order(struct buf *out, const struct acme_directory *d, void *arg,
+			   struct err *e)
+{
+	struct order *o = arg;
+	bool offered = names_has(str_from(d->profiles), str_from(o->profile));
+	struct message_order m = {.names = order_names(o), .not_after = o->wanted_not_after};
+
+	o->profile_missing = o->profile[0] && o->profile_required && !offered;
+	if (o->profile_missing)
+		return err_set(e, ERR_INVALID, "the authority has no profile %s", o->profile);
+	o->sent_profile = o->profile[0] && offered && !o->no_profile;
+	m.profile = o->sent_profile ? o->profile : NULL;
+	m.replaces = may_replace(o, d) ? o->replaces : NULL;
+	return message_new_order(out, &m, e);
 }
 
 static void post_new_order(struct order *o)
 {
-	struct buf body = BUF_INIT;
-	struct err e = ERR_INIT;
-
-	if (message_new_order(&body, o->host, &e) != 0)
-		trouble_err(o, "internal", &e);
-	else
-		order_post(o, CLIENT_NEW_ORDER, NULL, body.data, on_new_order);
-	buf_deinit(&body);
+	order_post_built(o, CLIENT_NEW_ORDER, build_new_order, on_new_order);
 }
 
-static void on_sni_checked(const struct store_result *r, void *arg)
+/* The row of one of the order's names; NULL: none. */
+static const json_t *row_of_names(const json_t *rows, const struct order *o)
 {
-	struct order *o = arg;
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(rows, i, row)
+	{
+		const char *name = json_string_value(json_object_get(row, "host"));
+
+		if (name && names_has(order_names(o), str_from(name)))
+			return row;
+	}
+	return NULL;
+}
+
+static void sni_checked(struct order *o, const struct store_result *r)
+{
+	const json_t *row = row_of_names(r->rows, o);
 	struct problem p;
 
-	if (!order_awoke(o))
-		return;
 	if (r->fault != STORE_OK) {
 		order_saved(o, r);
-		return;
-	}
-	if (json_array_size(r->rows) != 0) {
+	} else if (row) {
 		problem_own(&p, "sni",
 			    "the SNI %s belongs to a certificate that is not tagged "
 			    "managed-by-acme; delete that SNI first",
-			    o->host);
+			    json_string_value(json_object_get(row, "name")));
 		order_trouble(o, &p);
-		return;
+	} else {
+		post_new_order(o);
 	}
-	post_new_order(o);
+}
+
+static void on_snis_checked(const struct store_result *r, void *arg)
+{
+	group_answer(arg, r, sni_checked);
 }
 
 /* A certificate that somebody put there by hand is never replaced: that is said before the CA is
  * bothered. */
-static void step_new(struct order *o)
+void order_check_snis(struct group_batch *b)
 {
-	const char *params[] = {o->host};
+	static const char sql[] =
+		"SELECT s.name, lower(s.name) AS host FROM snis s JOIN certificates c ON c.id = "
+		"s.certificate WHERE lower(s.name) = ANY (string_to_array($1, ' ')) AND NOT "
+		"coalesce('managed-by-acme' = ANY (c.tags), false)";
+	struct store_result failed = {.fault = STORE_FAILED, .err = ERR_INIT};
+	struct buf names = BUF_INIT;
 
-	order_sleep(o);
-	store_query(o->acme->store,
-		    "SELECT s.id FROM snis s JOIN certificates c ON c.id = s.certificate WHERE "
-		    "lower(s.name) = $1 AND NOT coalesce('managed-by-acme' = ANY (c.tags), false)",
-		    params, array_len(params), on_sni_checked, o);
+	if (group_names(b, &names, &failed.err) == 0)
+		store_query(b->orders[0]->acme->store, sql, (const char *[]){names.data}, 1,
+			    on_snis_checked, b);
+	else
+		on_snis_checked(&failed, b);
+	buf_deinit(&names);
 }
 
-/* --- authorizing --- */
+static void step_new(struct order *o)
+{
+	group_add(&o->acme->sni_checks, o);
+}
+
+/* --- finalizing --- */
 
 static void generate_key(struct work *w)
 {
@@ -172,21 +247,21 @@ static void on_key(struct work *w)
 	if (!order_awoke(o))
 		return;
 	if (!o->key) {
-		trouble_err(o, "internal", &o->work_err);
+		order_trouble_err(o, "internal", &o->work_err);
 		return;
 	}
 	if (seal_key(o, &e) != 0) {
-		trouble_err(o, "internal", &e);
+		order_trouble_err(o, "internal", &e);
 		return;
 	}
 	o->resumed = false;
-	begin_polling(o);
+	order_poll_begin(o);
 	order_move(o, ORDER_FINALIZING);
 	order_save(o, order_step);
 }
 
-/* The authorization is valid: a fresh key, stored with the move, before the CA sees it. */
-static void begin_finalizing(struct order *o)
+/* A fresh key, stored with the move, before the CA sees it. */
+void order_finalize(struct order *o)
 {
 	struct err e = ERR_INIT;
 
@@ -194,239 +269,10 @@ static void begin_finalizing(struct order *o)
 	o->key = NULL;
 	err_clear(&o->work_err);
 	if (work_start(&o->work, o->acme->loop, generate_key, on_key, &e) != 0)
-		trouble_err(o, "internal", &e);
+		order_trouble_err(o, "internal", &e);
 	else
 		order_sleep(o);
 }
-
-static void on_published(const struct store_result *r, void *arg)
-{
-	struct order *o = arg;
-
-	if (!order_awoke(o) || !order_saved(o, r))
-		return;
-	o->challenge_revision = r->revision;
-	order_step(o);
-}
-
-static json_t *challenge_row(const struct order *o, const char *token)
-{
-	char authorization[ACME_TOKEN_SIZE + JWS_THUMBPRINT_SIZE];
-
-	snprintf(authorization, sizeof(authorization), "%s.%s", token,
-		 account_thumbprint(o->acme->account));
-	return json_pack("{s:s, s:I, s:I, s:s, s:s, s:s}", "id", o->challenge_id, "created_at",
-			 (json_int_t)clock_wall_s(), "updated_at", (json_int_t)clock_wall_s(),
-			 "host", o->host, "token", token, "key_authorization", authorization);
-}
-
-/* The challenge enters the fleet's state in one revision with the order's move. */
-static void publish(struct order *o, const struct acme_authorization_doc *d)
-{
-	struct err e = ERR_INIT;
-	struct txn *t = NULL;
-	json_t *row = NULL;
-
-	memcpy(o->challenge_url, d->challenge_url, sizeof(d->challenge_url));
-	if (uuid_make(o->challenge_id, &e) == 0) {
-		row = challenge_row(o, d->token);
-		t = txn_create(o->acme->store, NULL);
-	}
-	if (!row || !t) {
-		txn_free(t);
-		json_decref(row);
-		o->challenge_id[0] = '\0';
-		err_memory(&e, "publishing a challenge");
-		trouble_err(o, "internal", &e);
-		return;
-	}
-	order_move(o, ORDER_PUBLISHING);
-	order_save_in(o, t);
-	txn_insert(t, &entity_acme_challenges, row);
-	order_note(o, t, &entity_acme_challenges, o->challenge_id);
-	json_decref(row);
-	order_sleep(o);
-	txn_commit(t, on_published, o);
-}
-
-/* An authorization that will not become valid: the challenge's error says why. */
-static void authorization_spent(struct order *o, const struct acme_authorization_doc *d)
-{
-	struct problem p = d->error;
-
-	if (!problem_is_set(&p))
-		problem_own(&p, "gone", "the CA's authorization is %s",
-			    acme_status_name(d->status));
-	order_spent(o, &p);
-}
-
-/* Common to authorizing and validating; false: the order's step is already over. */
-static bool read_authorization_reply(struct order *o, const struct client_reply *r,
-				     struct acme_authorization_doc *d)
-{
-	struct err e = ERR_INIT;
-
-	if (problem_is_set(&r->problem)) {
-		order_trouble(o, &r->problem);
-		return false;
-	}
-	if (message_read_authorization(d, r->body, &e) != 0) {
-		bad_answer(o, &e);
-		return false;
-	}
-	if (!str_eq(str_from(d->host), str_from(o->host))) {
-		err_set(&e, ERR_INVALID, "the CA's authorization is for %s", d->host);
-		bad_answer(o, &e);
-		return false;
-	}
-	return true;
-}
-
-static void on_authorization(struct order *o, const struct client_reply *r)
-{
-	struct acme_authorization_doc d;
-	struct problem p;
-
-	if (!read_authorization_reply(o, r, &d))
-		return;
-	if (d.status == ACME_VALID) {
-		begin_finalizing(o);
-	} else if (d.status != ACME_PENDING) {
-		authorization_spent(o, &d);
-	} else if (!d.http01) {
-		problem_own(&p, "challenge", "the CA offers no http-01 challenge for %s", o->host);
-		order_trouble(o, &p);
-	} else {
-		publish(o, &d);
-	}
-}
-
-static void step_authorizing(struct order *o)
-{
-	order_post(o, CLIENT_AUTHORIZATION, o->authorization_url, NULL, on_authorization);
-}
-
-/* --- publishing --- */
-
-static void missing_problem(struct problem *p, const struct barrier_result *r)
-{
-	char names[300] = "";
-	size_t used = 0, i;
-	const json_t *node;
-
-	json_array_foreach(r->missing, i, node)
-	{
-		const char *hostname = json_string_value(json_object_get(node, "hostname"));
-		const char *id = json_string_value(json_object_get(node, "id"));
-		int n = snprintf(names + used, sizeof(names) - used, "%s%s (%s)", used ? ", " : "",
-				 hostname ? hostname : "?", id ? id : "?");
-
-		if (n < 0 || (size_t)n >= sizeof(names) - used)
-			break;
-		used += (size_t)n;
-	}
-	problem_own(p, "barrier", "%zu of %llu data planes do not hold the challenge yet: %s",
-		    json_array_size(r->missing), (unsigned long long)r->nodes, names);
-}
-
-static void on_barrier(const struct barrier_result *r, void *arg)
-{
-	struct order *o = arg;
-	struct problem p;
-
-	o->barrier = NULL;
-	if (!r->complete) {
-		missing_problem(&p, r);
-		if (o->acme->conf.barrier_required) {
-			order_trouble(o, &p);
-			return;
-		}
-		o->problem = p;
-		o->problem_at = clock_wall_s();
-		log_warn("going on without late data planes", log_str("id", o->id),
-			 log_str("host", o->host), log_str("detail", p.detail));
-	}
-	o->resumed = false;
-	begin_polling(o);
-	order_move(o, ORDER_VALIDATING);
-	order_save(o, order_step);
-}
-
-static void step_publishing(struct order *o)
-{
-	struct err e = ERR_INIT;
-	struct problem p;
-
-	if (o->challenge_revision == 0) {
-		problem_own(&p, "gone", "the challenge is not in the fleet's state any more");
-		order_trouble(o, &p);
-		return;
-	}
-	if (fleet_wait(&o->barrier, o->acme->fleet, o->challenge_revision,
-		       o->acme->conf.barrier_timeout_ms, on_barrier, o, &e) != 0)
-		trouble_err(o, "internal", &e);
-}
-
-/* --- validating --- */
-
-static void on_challenge(struct order *o, const struct client_reply *r)
-{
-	if (problem_is_set(&r->problem)) {
-		/* It may have been decided already: the authorization knows. */
-		if (problem_is_acme(&r->problem, "malformed") && o->rereads++ < REREAD_MAX)
-			read_authorization(o);
-		else
-			order_trouble(o, &r->problem);
-		return;
-	}
-	o->then = read_authorization;
-	timer_start(&o->timer, o->hit ? HIT_SETTLE_MS : HIT_WAIT_MS, 0);
-}
-
-void order_hit(struct order *o)
-{
-	o->hit = true;
-	if (o->state == ORDER_VALIDATING && o->then == read_authorization && o->polls == 0)
-		timer_start(&o->timer, HIT_SETTLE_MS, 0);
-}
-
-static void post_challenge(struct order *o)
-{
-	o->resumed = false;
-	order_post(o, CLIENT_CHALLENGE, o->challenge_url, "{}", on_challenge);
-}
-
-static void on_validation(struct order *o, const struct client_reply *r)
-{
-	struct acme_authorization_doc d;
-
-	if (!read_authorization_reply(o, r, &d))
-		return;
-	if (d.status == ACME_VALID)
-		begin_finalizing(o);
-	else if (d.status != ACME_PENDING)
-		authorization_spent(o, &d);
-	else if (o->resumed && d.http01 && d.challenge_status == ACME_PENDING)
-		post_challenge(o);
-	else
-		poll_later(o, r->retry_after_ms, read_authorization);
-}
-
-static void read_authorization(struct order *o)
-{
-	order_post(o, CLIENT_AUTHORIZATION, o->authorization_url, NULL, on_validation);
-}
-
-/* After a take-over nobody knows whether the CA was told: it is asked first. */
-static void step_validating(struct order *o)
-{
-	if (o->resumed)
-		read_authorization(o);
-	else
-		post_challenge(o);
-}
-
-/* --- finalizing --- */
 
 static void follow_order(struct order *o, const struct acme_order_doc *d, int64_t retry_after_ms)
 {
@@ -439,7 +285,7 @@ static void follow_order(struct order *o, const struct acme_order_doc *d, int64_
 	} else if (d->status == ACME_READY && o->resumed) {
 		send_csr(o);
 	} else if (d->status != ACME_INVALID) {
-		poll_later(o, retry_after_ms, read_order);
+		order_poll_later(o, retry_after_ms, read_order);
 	} else {
 		if (!problem_is_set(&p))
 			problem_own(&p, "gone", "the CA's order is invalid");
@@ -452,12 +298,15 @@ static void on_order(struct order *o, const struct client_reply *r)
 	struct acme_order_doc d;
 	struct err e = ERR_INIT;
 
-	if (problem_is_set(&r->problem))
+	if (problem_is_set(&r->problem)) {
+		order_blame(o, problem_subproblems(r->body));
 		order_trouble(o, &r->problem);
-	else if (message_read_order(&d, r->body, &e) != 0)
+	} else if (message_read_order(&d, r->body, &e) != 0) {
 		bad_answer(o, &e);
-	else
+	} else {
 		follow_order(o, &d, r->retry_after_ms);
+		json_decref(d.authorizations);
+	}
 }
 
 static void read_order(struct order *o)
@@ -483,11 +332,14 @@ static int open_key(struct order *o, struct err *e)
 
 static int make_csr(struct order *o, struct buf *body, struct err *e)
 {
-	const struct str names[] = {str_from(o->host)};
+	struct str names[NAMES_MAX], rest = order_names(o);
 	struct buf csr = BUF_INIT;
+	size_t n = 0;
 	int rc = -1;
 
-	if (csr_make(&csr, o->key, names, array_len(names), e) == 0)
+	while (n < NAMES_MAX && str_split(&rest, ' ', &names[n]))
+		n++;
+	if (csr_make(&csr, o->key, names, n, e) == 0)
 		rc = message_finalize(body, buf_str(&csr), e);
 	buf_deinit(&csr);
 	return rc;
@@ -500,7 +352,7 @@ static void send_csr(struct order *o)
 
 	o->resumed = false;
 	if (make_csr(o, &body, &e) != 0)
-		trouble_err(o, "internal", &e);
+		order_trouble_err(o, "internal", &e);
 	else
 		order_post(o, CLIENT_FINALIZE, o->finalize_url, body.data, on_order);
 	buf_deinit(&body);
@@ -529,23 +381,6 @@ static void step_finalizing(struct order *o)
 
 /* --- downloading --- */
 
-/* A certificate that is wrong fails the order; what is none at all (a proxy's page) comes again. */
-static void on_certificate(struct order *o, const struct client_reply *r)
-{
-	static const char begin[] = "-----BEGIN CERTIFICATE-----";
-	struct err e = ERR_INIT;
-
-	if (problem_is_set(&r->problem)) {
-		order_trouble(o, &r->problem);
-	} else if (r->body.len == 0 ||
-		   !memmem(r->body.ptr, r->body.len, begin, sizeof(begin) - 1)) {
-		err_set(&e, ERR_INVALID, "the CA's answer holds no certificate");
-		bad_answer(o, &e);
-	} else {
-		order_install(o, r->body);
-	}
-}
-
 static void step_downloading(struct order *o)
 {
 	struct err e = ERR_INIT;
@@ -553,20 +388,22 @@ static void step_downloading(struct order *o)
 	if (open_key(o, &e) != 0)
 		key_lost(o, &e);
 	else
-		order_post(o, CLIENT_CERTIFICATE, o->certificate_url, NULL, on_certificate);
+		order_download(o);
 }
 
 /* --- the table --- */
 
 static void (*const steps[ORDER_STATES])(struct order *o) = {
 	[ORDER_NEW] = step_new,
-	[ORDER_AUTHORIZING] = step_authorizing,
-	[ORDER_PUBLISHING] = step_publishing,
-	[ORDER_VALIDATING] = step_validating,
+	[ORDER_AUTHORIZING] = order_step_authorizing,
+	[ORDER_PUBLISHING] = order_step_publishing,
+	[ORDER_VALIDATING] = order_step_validating,
 	[ORDER_FINALIZING] = step_finalizing,
 	[ORDER_DOWNLOADING] = step_downloading,
 	[ORDER_VALID] = order_end,
 	[ORDER_FAILED] = order_end,
+	[ORDER_PAUSED] = order_end,
+	[ORDER_PARKED] = order_end,
 };
 
 static void on_account(struct account_waiter *w, const struct problem *p)
@@ -581,10 +418,11 @@ static void on_account(struct account_waiter *w, const struct problem *p)
 
 void order_step(struct order *o)
 {
-	if (account_ready(o->acme->account)) {
+	order_blame(o, NULL);
+	if (account_ready(o->authority->account)) {
 		steps[o->state](o);
 		return;
 	}
 	o->waiter.done = on_account;
-	account_wait(o->acme->account, &o->waiter);
+	account_wait(o->authority->account, &o->waiter);
 }

@@ -31,6 +31,7 @@ struct admin_conf {
 	uint64_t import_max;	  /* bytes of one import's body; 0: no limit */
 	unsigned imports_max;	  /* imports at a time */
 	unsigned max_connections; /* of each listener; 0: no limit */
+	bool verify;		  /* tls_certificate_verify: model/verification.h */
 	const char *control_plane_id;
 	const struct conf_key *keys; /* shown by `GET /`, secrets masked */
 	size_t key_count;

@@ -22,27 +22,13 @@ static const char sql[] =
 static void on_rows(const struct store_result *res, void *arg)
 {
 	struct admin_request *r = arg;
-	json_t *data, *page, *row;
-	size_t i;
 
 	if (!admin_resume(r))
 		return;
-	if (res->fault != STORE_OK) {
+	if (res->fault != STORE_OK)
 		fault_reply(r, NULL, res);
-		return;
-	}
-	data = json_array();
-	page = page_make(data);
-	json_array_foreach(res->rows, i, row)
-	{
-		if (i == r->page_size) {
-			row = json_array_get(res->rows, i - 1);
-			page_add_next(r, page, json_pack("[O]", json_object_get(row, "id")), true);
-			break;
-		}
-		json_array_append(data, row);
-	}
-	admin_reply(r, 200, page);
+	else
+		page_reply(r, res, "id", NULL);
 }
 
 /* A time as RFC 3339 or as seconds since 1970, in seconds. Answers 400 unless it returns true. */

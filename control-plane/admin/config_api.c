@@ -124,10 +124,12 @@ static void reply_busy(struct admin_request *r)
 
 static void load(struct admin_request *r, const struct load_request *q)
 {
+	struct load_request own = *q;
 	struct err e = ERR_INIT;
 
+	own.verify = r->ctx->conf.verify;
 	admin_suspend(r);
-	if (store_load(r->ctx->store, q, on_loaded, r, &e) == 0)
+	if (store_load(r->ctx->store, &own, on_loaded, r, &e) == 0)
 		return;
 	if (!admin_resume(r))
 		return;

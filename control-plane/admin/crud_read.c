@@ -340,7 +340,9 @@ static void on_page(const struct store_result *res, void *arg)
 		return;
 	}
 	r->rows = json_incref(res->rows);
-	if (r->entity == &entity_plugins)
+	if (r->fill_page)
+		r->fill_page(r, show_page);
+	else if (r->entity == &entity_plugins)
 		plugin_certificate_fill(r, show_page);
 	else
 		show_page(r);

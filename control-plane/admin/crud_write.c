@@ -13,6 +13,7 @@
 #include "control-plane/admin/plugin_certificate.h"
 #include "control-plane/admin/plugin_scope.h"
 #include "control-plane/admin/references.h"
+#include "control-plane/model/verification.h"
 
 /* Each time that clients clash one of them gets through: enough for some dozen at once. */
 enum { TRIES_MAX = 20 };
@@ -75,6 +76,12 @@ static void build(struct admin_request *r, const json_t *old)
 	json_decref(r->row);
 	r->row = old ? entity_merge(r->entity, old, r->input, now_ms, &v)
 		     : entity_create(r->entity, r->input, now_ms, &v);
+	if (r->ctx->conf.verify)
+		verification_check(r->entity, r->row, &v);
+	if (violations_any(&v)) {
+		json_decref(r->row);
+		r->row = NULL;
+	}
 	if (!r->row)
 		fault_violations(r, &v);
 	violations_deinit(&v);

@@ -72,6 +72,8 @@ static void reply_foreign(struct admin_request *r, const struct store_result *re
 	const char *name = json_object_iter_key(json_object_iter(res->key));
 	const struct field *f =
 		name && res->entity ? entity_field(res->entity, str_from(name)) : NULL;
+	/* A reference inside a record is told by the entity that it is to. */
+	const struct entity *to = name && !f ? entity_find(str_from(name)) : NULL;
 	json_t *inner = name ? json_object_get(res->key, name) : NULL;
 	struct buf text = BUF_INIT;
 
@@ -80,7 +82,10 @@ static void reply_foreign(struct admin_request *r, const struct store_result *re
 	else
 		fault_code(r, 400, 4, "foreign key violation", json_incref(res->key),
 			   "the foreign key '%s' does not reference an existing '%s' entity.",
-			   text.data, f && f->reference ? f->reference : "");
+			   text.data,
+			   f && f->reference ? f->reference
+			   : to		     ? to->name
+					     : "");
 	buf_deinit(&text);
 }
 

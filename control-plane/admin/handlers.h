@@ -71,11 +71,29 @@ void apis_plugins_delete(struct admin_request *r);
 /* Gives errors the form of that time. First thing in each. */
 void apis_begin(struct admin_request *r);
 
+/* acme_accounts_api.c */
+void acme_accounts_list(struct admin_request *r);
+void acme_accounts_patch(struct admin_request *r);
+void acme_accounts_delete(struct admin_request *r);
+void acme_accounts_agree(struct admin_request *r);
+void acme_accounts_rollover(struct admin_request *r);
+void acme_authorities_status(struct admin_request *r);
 /* acme_api.c (kong-acme-hybrid.md 1.4, and Cardea's orders) */
 void acme_api_create(struct admin_request *r);
 void acme_api_renew(struct admin_request *r);
 void acme_api_orders(struct admin_request *r);
 void acme_api_order(struct admin_request *r);
 void acme_api_retry(struct admin_request *r);
+/* acme_hosts.c */
+void acme_hosts_list(struct admin_request *r);
+void acme_hosts_events(struct admin_request *r);
+/* acme_certificates.c */
+void acme_api_certificates(struct admin_request *r);
+void acme_api_certificate(struct admin_request *r);
+/* acme_replace.c */
+void acme_replace_post(struct admin_request *r);
+void acme_replace_get(struct admin_request *r);
+/* acme_revoke.c */
+void acme_revoke_post(struct admin_request *r);
 
 #endif

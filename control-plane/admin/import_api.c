@@ -330,6 +330,7 @@ static struct upload *upload_create(struct admin_request *r, uint64_t batch, str
 		.store = r->ctx->store,
 		.batch_lines = (unsigned)batch,
 		.line_max = IMPORT_LINE_MAX,
+		.verify = r->ctx->conf.verify,
 		.note = audit_note(r, &note, NULL, NULL),
 	};
 	const struct import_events ev = {on_room, on_done, u};

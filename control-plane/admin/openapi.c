@@ -60,7 +60,7 @@ struct operation {
 	json_t *body, *answer; /* schemas; NULL: none */
 	const char *type;      /* of the answer */
 	const char *takes;     /* of the body; NULL: JSON and forms */
-	unsigned status, also;
+	unsigned status, also, or ;
 	bool writes, deprecated;
 };
 
@@ -153,6 +153,10 @@ static json_t *responses_of(struct making *m, const struct operation *o)
 		snprintf(status, sizeof(status), "%u", o->also);
 		put(m, out, status, success_of(m, o, o->also));
 	}
+	if (o->or) {
+		snprintf(status, sizeof(status), "%u", o->or);
+		put(m, out, status, success_of(m, o, o->or));
+	}
 	for (const struct openapi_refusal *r = openapi_refusals; r->status; r++) {
 		if ((r->body && !o->body) || (r->writes && !o->writes) || (r->named && !named) ||
 		    (r->auth && !m->auth_required))
@@ -223,6 +227,7 @@ static void fill_from_docs(struct operation *o)
 	o->takes = d->takes;
 	o->status = d->status;
 	o->also = d->also;
+	o->or = d->or ;
 	o->deprecated = d->deprecated;
 }
 

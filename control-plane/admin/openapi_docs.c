@@ -70,12 +70,37 @@ static const struct openapi_doc docs[] = {
 	 .query = "batch", .body = "lines", .answer = "import.report", .status = 200, .also = 207,
 	 .takes = "application/x-ndjson"},
 	{"/acme", "post", "ask for a certificate and wait for it", .body = "acme.wish",
-	 .answer = "acme.answer", .status = 201, .also = 202},
+	 .answer = "acme.answer", .status = 201, .also = 202, .or = 200},
 	{"/acme", "patch", "renew what is due", .body = "acme.renewal", .answer = "acme.renewed",
 	 .status = 202},
+	{"/acme/certificates", "get", "what the names that are kept in date are served with",
+	 .query = "size offset invalid_only", .answer = "acme.certificates", .status = 200},
+	{"/acme/certificates/:host", "get", "that of one name", .answer = "acme.certificate.one",
+	 .status = 200},
+	{"/acme/certificates/:host/revoke", "post", "have the authority revoke it",
+	 .body = "acme.revocation", .answer = "acme.revoked", .status = 200},
+	{"/acme/replacements", "post", "replace certificates of an authority, or with a tag",
+	 .body = "acme.replacement.wish", .answer = "acme.replacement", .status = 202},
+	{"/acme/replacements/:id", "get", "how far that is", .answer = "acme.replacement",
+	 .status = 200},
+	{"/acme/accounts", "get", "accounts at authorities", .answer = "object", .status = 200},
+	{"/acme/accounts/:id", "patch", "change the contact", .body = "object", .answer = "object",
+	 .status = 200},
+	{"/acme/accounts/:id", "delete", "deactivate it for ever", .answer = "object",
+	 .status = 200},
+	{"/acme/accounts/:id/agree", "post", "agree to the terms of service", .answer = "object",
+	 .status = 200},
+	{"/acme/accounts/:id/rollover", "post", "replace its key", .body = "object",
+	 .answer = "object", .status = 200, .also = 202},
+	{"/acme/authorities/status", "get", "health and budget of authorities", .answer = "object",
+	 .status = 200},
 	{"/acme/orders", "get", "certificates that were asked for",
 	 .query = "host state size after", .answer = "order.page", .status = 200},
 	{"/acme/orders/:id", "get", "one of them", .answer = "order", .status = 200},
+	{"/acme/hosts", "get", "names that are kept in date, and where each stands",
+	 .query = "size offset state issuer expiring_before tag host", .answer = "acme.host.page",
+	 .status = 200},
+	{"/acme/orders/:id/events", "get", "its time line", .answer = "event.page", .status = 200},
 	{"/acme/orders/:id/retry", "post", "try it again now", .answer = "order", .status = 200},
 	{"/apis", "get", "apis of Kong before 0.15", .answer = "any", .status = 200,
 	 .deprecated = true},
@@ -123,6 +148,8 @@ const struct openapi_doc *openapi_doc_find(const char *path, const char *method)
 	"{\"type\":\"object\",\"required\":[\"data\",\"next\"],\"properties\":{\"data\":{"         \
 	"\"type\":\"array\",\"items\":{\"$ref\":\"#/components/schemas/" of                        \
 	"\"}},\"next\":" MAYBE_TEXT ",\"offset\":" TEXT "}}"
+
+#define KEY_TYPE "{\"enum\":[\"ecdsa-p256\",\"ecdsa-p384\",\"rsa-2048\",\"rsa-3072\",\"rsa-4096\"]}"
 
 const struct openapi_part openapi_schemas[] = {
 	{"any", OBJECT},
@@ -198,33 +225,95 @@ const struct openapi_part openapi_schemas[] = {
 	{"order",
 	 "{\"type\":\"object\",\"required\":[\"id\",\"host\",\"state\",\"attempts\","
 	 "\"last_problem\",\"certificate\"],\"properties\":{\"id\":" ID ",\"host\":" TEXT
+	 ",\"hosts\":{\"type\":\"array\",\"items\":" TEXT
+	 "},\"authorizations\":{\"type\":\"array\"},\"key_type_alt\":" MAYBE_TEXT
+	 ",\"pair_of\":" MAYBE_TEXT ",\"alternative\":" MAYBE_OBJECT ",\"profile\":" MAYBE_TEXT
+	 ",\"preferred_chain\":" MAYBE_TEXT ",\"renewal_explanation\":" MAYBE_TEXT
 	 ",\"directory\":" TEXT ",\"key_type\":" MAYBE_TEXT
 	 ",\"state\":{\"enum\":[\"new\",\"authorizing\",\"publishing\",\"validating\","
-	 "\"finalizing\",\"downloading\",\"valid\",\"failed\"]},\"renewal\":{},\"attempts\":" NUMBER
-	 ",\"next_attempt\":" MAYBE_NUMBER ",\"last_problem\":" MAYBE_OBJECT
-	 ",\"certificate\":" MAYBE_OBJECT ",\"revision\":" MAYBE_NUMBER
-	 ",\"not_after\":" MAYBE_NUMBER ",\"renew_at\":" MAYBE_NUMBER ",\"created_at\":" NUMBER
-	 ",\"updated_at\":" NUMBER ",\"lease_owner\":" MAYBE_TEXT
+	 "\"finalizing\",\"downloading\",\"valid\",\"failed\",\"paused_by_ca\",\"parked\"]},"
+	 "\"renewal\":{},\"attempts\":" NUMBER ",\"next_attempt\":" MAYBE_NUMBER
+	 ",\"last_problem\":" MAYBE_OBJECT ",\"certificate\":" MAYBE_OBJECT
+	 ",\"revision\":" MAYBE_NUMBER ",\"not_after\":" MAYBE_NUMBER ",\"renew_at\":" MAYBE_NUMBER
+	 ",\"revoked_at\":" MAYBE_NUMBER ",\"revocation_reason\":" MAYBE_NUMBER
+	 ",\"created_at\":" NUMBER ",\"updated_at\":" NUMBER ",\"lease_owner\":" MAYBE_TEXT
+	 ",\"authority\":" MAYBE_TEXT ",\"lane\":" TEXT ",\"failures\":" NUMBER
+	 ",\"unpause_url\":" MAYBE_TEXT ",\"dropped\":{\"type\":\"array\"}"
 	 ",\"missing_nodes\":{\"type\":\"array\"}}}"},
 	{"order.page", PAGE("order")},
+	{"acme.host", "{\"type\":\"object\",\"required\":[\"host\",\"hosts\",\"state\",\"order\","
+		      "\"certificate\"],\"properties\":{\"host\":" TEXT
+		      ",\"hosts\":{\"type\":\"array\",\"items\":" TEXT "},\"state\":" TEXT
+		      ",\"renewal\":" BOOLEAN ",\"attempts\":" NUMBER ",\"failures\":" NUMBER
+		      ",\"next_attempt\":" MAYBE_NUMBER ",\"last_problem\":" MAYBE_OBJECT
+		      ",\"unpause_url\":" MAYBE_TEXT ",\"issuer\":" MAYBE_TEXT
+		      ",\"directory\":" MAYBE_TEXT ",\"not_after\":" MAYBE_NUMBER
+		      ",\"renew_at\":" MAYBE_NUMBER ",\"revoked_at\":" MAYBE_NUMBER
+		      ",\"tags\":{\"type\":[\"array\",\"null\"]},\"order\":" OBJECT
+		      ",\"certificate\":" MAYBE_OBJECT "}}"},
+	{"acme.host.page", PAGE("acme.host")},
+	{"event", "{\"type\":\"object\",\"required\":[\"at\",\"event\"],\"properties\":{"
+		  "\"at\":{\"type\":\"number\"},\"event\":" TEXT ",\"by\":" TEXT ",\"detail\":" TEXT
+		  ",\"nodes\":{\"type\":\"array\",\"items\":" ID "}}}"},
+	{"event.page", PAGE("event")},
 	{"lines", TEXT},
+	{"object", "{\"type\":\"object\"}"},
 	{"import.report",
 	 "{\"type\":\"object\",\"properties\":{\"lines\":" NUMBER ",\"stored\":" NUMBER
 	 ",\"changed\":" NUMBER ",\"refused\":" NUMBER ",\"skipped\":" NUMBER ",\"batches\":" NUMBER
 	 ",\"batches_refused\":" NUMBER ",\"revision\":" NUMBER
 	 ",\"errors\":{\"type\":\"array\",\"items\":{\"type\":\"object\"}},\"errors_"
 	 "omitted\":" NUMBER "}}"},
-	{"acme.wish", "{\"type\":\"object\",\"required\":[\"host\"],\"properties\":{\"host\":" TEXT
-		      ",\"key_type\":{\"enum\":[\"ecdsa-p256\",\"ecdsa-p384\",\"rsa-2048\","
-		      "\"rsa-3072\",\"rsa-4096\"]}}}"},
+	{"acme.wish", "{\"type\":\"object\",\"anyOf\":[{\"required\":[\"host\"]},{\"required\":["
+		      "\"hosts\"]}],\"properties\":{\"host\":" TEXT
+		      ",\"hosts\":{\"type\":\"array\",\"maxItems\":100,\"items\":" TEXT
+		      ",\"description\":\"names of one certificate, with host or instead of it\"},"
+		      "\"key_type\":" KEY_TYPE ",\"key_type_alt\":" KEY_TYPE ",\"profile\":" TEXT
+		      ",\"profile_required\":{\"type\":\"boolean\",\"default\":false},"
+		      "\"preferred_chain\":" TEXT ",\"not_after\":" NUMBER
+		      ",\"test_http_challenge_flow\":{\"type\":\"boolean\",\"default\":false,"
+		      "\"description\":\"only look whether http-01 would succeed\"}}}"},
 	{"acme.answer",
-	 "{\"type\":\"object\",\"required\":[\"message\",\"order\"],\"properties\":{"
-	 "\"message\":" TEXT ",\"order\":{\"$ref\":\"#/components/schemas/order\"}}}"},
+	 "{\"type\":\"object\",\"required\":[\"message\"],\"properties\":{"
+	 "\"message\":" TEXT ",\"host\":" TEXT ",\"passed\":" BOOLEAN ",\"problem\":" MAYBE_TEXT
+	 ",\"data_planes\":" NUMBER ",\"addresses\":{\"type\":\"array\",\"items\":" OBJECT
+	 "},\"order\":{\"$ref\":\"#/components/schemas/order\"}}}"},
 	{"acme.renewal",
 	 "{\"type\":\"object\",\"properties\":{\"force\":{\"type\":\"boolean\",\"default\":"
 	 "false,\"description\":\"everything, due or not\"}}}"},
 	{"acme.renewed", "{\"type\":\"object\",\"required\":[\"message\",\"orders\"],"
 			 "\"properties\":{\"message\":" TEXT ",\"orders\":" NUMBER "}}"},
+	{"acme.certificate",
+	 "{\"type\":\"object\",\"properties\":{\"host\":" TEXT ",\"issuer_cn\":" TEXT
+	 ",\"not_before\":" TEXT ",\"not_after\":" TEXT ",\"valid\":" BOOLEAN ",\"digest\":" TEXT
+	 ",\"digest_sha256\":" TEXT ",\"serial_number\":" TEXT ",\"pubkey_type\":" TEXT
+	 ",\"certificate\":{\"type\":\"object\"}}}"},
+	{"acme.certificates",
+	 "{\"type\":\"object\",\"properties\":{\"data\":{\"type\":\"array\",\"items\":"
+	 "{\"$ref\":\"#/components/schemas/acme.certificate\"}}}}"},
+	{"acme.replacement.wish",
+	 "{\"type\":\"object\",\"anyOf\":[{\"required\":[\"issuer\"]},{\"required\":[\"tag\"]}],"
+	 "\"properties\":{\"issuer\":" TEXT ",\"tag\":" TEXT
+	 ",\"per_minute\":{\"type\":[\"integer\",\"null\"],\"minimum\":1}}}"},
+	{"acme.replacement",
+	 "{\"type\":\"object\",\"required\":[\"id\",\"orders\"],\"properties\":{\"id\":" ID
+	 ",\"orders\":" NUMBER ",\"skipped\":" NUMBER ",\"valid\":" NUMBER ",\"stopped\":" NUMBER
+	 ",\"waiting\":" NUMBER ",\"in_trouble\":" NUMBER ",\"created_at\":" NUMBER
+	 ",\"last_attempt\":" MAYBE_NUMBER ",\"problems\":{\"type\":\"array\",\"items\":" OBJECT
+	 "}}}"},
+	{"acme.revocation",
+	 "{\"type\":\"object\",\"properties\":{\"reason\":{\"type\":[\"string\",\"integer\"],"
+	 "\"default\":\"unspecified\",\"description\":\"of RFC 5280: unspecified (0), "
+	 "keyCompromise (1), affiliationChanged (3), superseded (4), cessationOfOperation (5)\"},"
+	 "\"replace\":{\"type\":\"boolean\",\"description\":\"order another certificate for the "
+	 "names; default: with every reason but cessationOfOperation\"}}}"},
+	{"acme.revoked",
+	 "{\"type\":\"object\",\"required\":[\"message\",\"certificate\",\"reason\"],"
+	 "\"properties\":{\"message\":" TEXT ",\"certificate\":" OBJECT ",\"reason\":" TEXT
+	 ",\"code\":" NUMBER ",\"revoked\":" NUMBER ",\"already\":" NUMBER
+	 ",\"replacement\":" MAYBE_OBJECT "}}"},
+	{"acme.certificate.one", "{\"type\":\"object\",\"properties\":{\"data\":"
+				 "{\"$ref\":\"#/components/schemas/acme.certificate\"}}}"},
 	{0},
 };
 
@@ -235,6 +324,7 @@ const struct openapi_part openapi_schemas[] = {
 	}
 
 const struct openapi_part openapi_parameters[] = {
+	QUERY("invalid_only", TEXT, "given: without those that are inside their time"),
 	QUERY("size", "{\"type\":\"integer\",\"minimum\":1,\"maximum\":1000,\"default\":100}",
 	      "rows of a page"),
 	QUERY("offset", TEXT, "of the page before: where this one begins"),
@@ -255,6 +345,9 @@ const struct openapi_part openapi_parameters[] = {
 	QUERY("until", TEXT, "before"),
 	QUERY("host", TEXT, "only of this hostname"),
 	QUERY("state", TEXT, "only in this state"),
+	QUERY("issuer", TEXT, "only of this authority: its name or directory"),
+	QUERY("expiring_before", NUMBER, "seconds since 1970"),
+	QUERY("tag", TEXT, "only with this tag"),
 	QUERY("after", ID, "the last id of the page before"),
 	{"prefer", "{\"name\":\"Prefer\",\"in\":\"header\",\"schema\":" TEXT
 		   ",\"description\":\"wait=N: answer when every data plane holds the change, "

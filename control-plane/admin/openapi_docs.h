@@ -12,7 +12,7 @@ struct openapi_doc {
 	const char *body;   /* a component's name; NULL: no body */
 	const char *answer; /* a component's name; NULL: no body */
 	unsigned status;    /* of success */
-	unsigned also;	    /* with the same body; 0: none */
+	unsigned also, or ; /* with the same body; 0: none */
 	bool deprecated;
 	const char *type;  /* of the answer; NULL: JSON */
 	const char *takes; /* content type of the body; NULL: JSON and forms */

@@ -105,6 +105,27 @@ static bool is_number(const json_t *array, size_t n)
 	return json_array_size(array) == n && json_integer_value(json_array_get(array, 0)) > 0;
 }
 
+static bool is_text(const json_t *array, size_t n)
+{
+	const json_t *one = json_array_get(array, 0);
+
+	return json_array_size(array) == n && json_is_string(one) && json_string_length(one) > 0 &&
+	       strlen(json_string_value(one)) == json_string_length(one);
+}
+
+bool page_offset_text(struct admin_request *r, json_t **out)
+{
+	json_t *array;
+
+	*out = NULL;
+	if (!read_offset(r, is_text, 1, &array))
+		return false;
+	if (array)
+		*out = json_incref(json_array_get(array, 0));
+	json_decref(array);
+	return true;
+}
+
 bool page_offset_number(struct admin_request *r, uint64_t *out)
 {
 	json_t *array;
@@ -122,8 +143,9 @@ json_t *page_make(json_t *data)
 }
 
 /* What the path of the next page keeps of the query: the filters of every list, then the size. */
-static const char *const along[] = {"tags",   "actor", "kind",	"entity",
-				    "method", "since", "until", "size"};
+static const char *const along[] = {"tags",  "actor", "kind",	      "entity",		"method",
+				    "since", "until", "invalid_only", "state",		"issuer",
+				    "tag",   "host",  "size",	      "expiring_before"};
 
 static int add_query(struct admin_request *r, struct buf *path, const char *name)
 {
@@ -173,4 +195,22 @@ void page_add_next(struct admin_request *r, json_t *page, json_t *key, bool with
 	free(raw);
 	buf_deinit(&text);
 	buf_deinit(&next);
+}
+
+void page_reply(struct admin_request *r, const struct store_result *res, const char *key,
+		json_t *(*show)(const json_t *row))
+{
+	json_t *data = json_array(), *page = page_make(data), *row;
+	size_t i;
+
+	json_array_foreach(res->rows, i, row)
+	{
+		if (i == r->page_size) {
+			row = json_array_get(res->rows, i - 1);
+			page_add_next(r, page, json_pack("[O]", json_object_get(row, key)), true);
+			break;
+		}
+		(void)json_array_append_new(data, show ? show(row) : json_incref(row));
+	}
+	admin_reply(r, 200, page);
 }

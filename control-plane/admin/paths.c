@@ -40,12 +40,12 @@ static int walk_own(const struct walk *w, const struct entity *t)
 {
 	struct api_path p = {.route = &admin_entity_routes[0], .entity = t, .collection = true};
 
-	snprintf(p.text, sizeof(p.text), "/%s", t->name);
+	snprintf(p.text, sizeof(p.text), "/%s", entity_path(t, false));
 	if (w->on_path(&p, w->arg) < 0)
 		return -1;
 	p.route = &admin_entity_routes[1];
 	p.collection = false;
-	snprintf(p.text, sizeof(p.text), "/%s/{%s}", t->name, t->name);
+	snprintf(p.text, sizeof(p.text), "/%s/{%s}", entity_path(t, false), t->name);
 	return w->on_path(&p, w->arg);
 }
 
@@ -58,13 +58,14 @@ static int walk_below(const struct walk *w, const struct entity *parent, const s
 		.parent = parent,
 	};
 
-	snprintf(p.text, sizeof(p.text), "/%s/{%s}/%s", parent->name, parent->name, t->name);
+	snprintf(p.text, sizeof(p.text), "/%s/{%s}/%s", entity_path(parent, false), parent->name,
+		 entity_path(t, true));
 	if (w->on_path(&p, w->arg) < 0)
 		return -1;
 	p.route = &admin_entity_routes[3];
 	p.collection = false;
-	snprintf(p.text, sizeof(p.text), "/%s/{%s}/%s/{%s}", parent->name, parent->name, t->name,
-		 t->name);
+	snprintf(p.text, sizeof(p.text), "/%s/{%s}/%s/{%s}", entity_path(parent, false),
+		 parent->name, entity_path(t, true), t->name);
 	return w->on_path(&p, w->arg);
 }
 
@@ -78,7 +79,8 @@ static int walk_references(const struct walk *w, const struct entity *child)
 		if (f->type != FIELD_FOREIGN)
 			continue;
 		p.entity = entity_find(str_from(f->reference));
-		snprintf(p.text, sizeof(p.text), "/%s/{%s}/%s", child->name, child->name, f->name);
+		snprintf(p.text, sizeof(p.text), "/%s/{%s}/%s", entity_path(child, false),
+			 child->name, f->name);
 		if (w->on_path(&p, w->arg) < 0)
 			return -1;
 	}

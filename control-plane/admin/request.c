@@ -49,6 +49,7 @@ static void request_free(struct admin_request *r)
 	json_decref(r->old);
 	json_decref(r->linked);
 	json_decref(r->rows);
+	json_decref(r->states);
 	json_decref(r->pair);
 	json_decref(r->new_pair);
 	json_decref(r->scope);

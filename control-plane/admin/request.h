@@ -60,7 +60,11 @@ struct admin_request {
 	 * that the plugin is for; owned */
 	json_t *pair, *new_pair, *scope;
 	admin_handler checked; /* what follows a check in several parts */
-	/* What a special list adds to its page; NULL: nothing. */
+	/* What a special list looks up for its rows before it shows them, then next; NULL: nothing.
+	 */
+	void (*fill_page)(struct admin_request *r, admin_handler next);
+	json_t *states; /* of the targets in rows (fleet_target_health); owned */
+	/* What it adds to its page; NULL: nothing. */
 	void (*finish_page)(struct admin_request *r, json_t *page);
 	char parent_id[40]; /* resolved */
 	unsigned tries;	    /* of a write that raced */

@@ -48,10 +48,8 @@ static bool pattern_matches(const char *pattern, const struct admin_request *r)
 	return i == r->segment_count;
 }
 
-static const struct entity *public_entity(struct str name)
+static const struct entity *public_entity(const struct entity *t)
 {
-	const struct entity *t = entity_find(name);
-
 	return t && !t->internal ? t : NULL;
 }
 
@@ -63,7 +61,7 @@ static const struct route *reference_route(struct admin_request *r, const struct
 	if (r->segment_count != 3 || !via || via->type != FIELD_FOREIGN || first->no_reverse ||
 	    first->below_parent)
 		return NULL;
-	r->entity = public_entity(str_from(via->reference));
+	r->entity = public_entity(entity_find(str_from(via->reference)));
 	r->parent = NULL;
 	r->child = first;
 	r->child_key = r->segments[1];
@@ -74,7 +72,7 @@ static const struct route *reference_route(struct admin_request *r, const struct
 /* /{parent}/{key}/{child} is there when child refers to parent. */
 static const struct route *nested_route(struct admin_request *r, const struct entity *first)
 {
-	r->entity = public_entity(r->segments[2]);
+	r->entity = public_entity(entity_of_path(r->segments[2], true));
 	if (!r->entity || !entity_reference(r->entity, first))
 		return reference_route(r, first);
 	r->parent = first;
@@ -90,7 +88,7 @@ static const struct route *entity_route(struct admin_request *r)
 
 	if (r->segment_count == 0 || r->segment_count > 4)
 		return NULL;
-	first = public_entity(r->segments[0]);
+	first = public_entity(entity_of_path(r->segments[0], false));
 	if (!first || (first->below_parent && r->segment_count < 3))
 		return NULL;
 	if (r->segment_count > 2)

@@ -19,7 +19,7 @@ static void reply_or_fail(struct admin_request *r, json_t *body)
 }
 
 /* The entity of the path's second part; NULL after an answer. */
-static const struct entity *entity_of_path(struct admin_request *r)
+static const struct entity *asked_entity(struct admin_request *r)
 {
 	const struct entity *t = entity_find(r->segments[1]);
 
@@ -37,7 +37,7 @@ void schemas_entity(struct admin_request *r)
 		reply_or_fail(r, schema_of_tags());
 		return;
 	}
-	t = entity_of_path(r);
+	t = asked_entity(r);
 
 	if (t)
 		reply_or_fail(r, schema_of_entity(t));
@@ -70,7 +70,7 @@ void schemas_vault(struct admin_request *r)
 
 void schemas_validate(struct admin_request *r)
 {
-	const struct entity *t = entity_of_path(r);
+	const struct entity *t = asked_entity(r);
 	struct violations v;
 	json_t *row;
 

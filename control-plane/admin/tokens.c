@@ -160,27 +160,13 @@ void tokens_create(struct admin_request *r)
 static void on_page(const struct store_result *res, void *arg)
 {
 	struct admin_request *r = arg;
-	json_t *data, *page, *row;
-	size_t i;
 
 	if (!admin_resume(r))
 		return;
-	if (res->fault != STORE_OK) {
+	if (res->fault != STORE_OK)
 		fault_reply(r, &body, res);
-		return;
-	}
-	data = json_array();
-	page = page_make(data);
-	json_array_foreach(res->rows, i, row)
-	{
-		if (i == r->page_size) {
-			row = json_array_get(res->rows, i - 1);
-			page_add_next(r, page, json_pack("[O]", json_object_get(row, "id")), true);
-			break;
-		}
-		json_array_append(data, row);
-	}
-	admin_reply(r, 200, page);
+	else
+		page_reply(r, res, "id", NULL);
 }
 
 void tokens_list(struct admin_request *r)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "control-plane/bulk/line.h"
+#include "control-plane/model/verification.h"
 
 struct chunk *chunk_create(size_t line_max)
 {
@@ -64,7 +65,7 @@ static json_t *refusal_of(const struct violations *v)
 	return out ? out : refusal("out of memory");
 }
 
-static void check_entity(struct batch_row *r, const json_t *input, int64_t now_ms)
+static void check_entity(struct batch_row *r, const json_t *input, int64_t now_ms, bool verify)
 {
 	struct violations v;
 
@@ -73,6 +74,8 @@ static void check_entity(struct batch_row *r, const json_t *input, int64_t now_m
 	r->has_names = json_is_array(json_object_get(input, "snis"));
 	r->row = entity_create(r->entity, input, now_ms, &v);
 	entity_refuse_transient(r->entity, r->row, &v);
+	if (verify)
+		verification_check(r->entity, r->row, &v);
 	if (violations_any(&v)) {
 		json_decref(r->row);
 		r->row = NULL;
@@ -93,7 +96,7 @@ static void check_line(struct chunk *c, size_t i, int64_t now_ms)
 		err_set(&e, ERR_LIMIT, "the line is longer than %zu bytes", c->line_max);
 	else if (line_decode(&r->entity, &input,
 			     str_sub(buf_str(&c->text), l->from, l->from + l->len), &e) == 0)
-		check_entity(r, input, now_ms);
+		check_entity(r, input, now_ms, c->verify);
 	if (e.kind != ERR_NONE)
 		r->refusal = refusal(e.message);
 	json_decref(input);

@@ -27,6 +27,7 @@ struct chunk {
 	struct batch_row rows[CHUNK_LINES]; /* after chunk_check, by line; taken by chunk_give */
 	size_t count;
 	size_t line_max; /* for the message */
+	bool verify;	 /* set: model/verification.h */
 };
 
 /* NULL: out of memory. */

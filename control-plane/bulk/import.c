@@ -158,6 +158,7 @@ static int take_line(struct import *i, const struct ndjson_line *line, struct er
 		i->filling = chunk_create(i->conf.line_max);
 	if (!i->open || !i->filling)
 		return err_memory(e, "lines of an import");
+	i->filling->verify = i->conf.verify;
 	if (chunk_add(i->filling, line, e) < 0)
 		return -1;
 	i->counts.lines++;

@@ -39,6 +39,7 @@ struct import_conf {
 	struct store *store;
 	unsigned batch_lines; /* 1 to IMPORT_BATCH_MAX */
 	size_t line_max;
+	bool verify;		       /* tls_certificate_verify: model/verification.h */
 	const struct store_note *note; /* of each transaction; copied; NULL: none */
 };
 

@@ -330,3 +330,19 @@ int api_escape(struct buf *out, struct str s, struct err *e)
 	}
 	return rc;
 }
+
+const char *api_text(const json_t *row, const char *name)
+{
+	const char *text = json_string_value(json_object_get(row, name));
+
+	return text ? text : "";
+}
+
+int api_add_query(struct buf *path, const char *name, const char *value, struct err *e)
+{
+	if (!value || !value[0])
+		return 0;
+	if (buf_addf(path, e, "&%s=", name) < 0)
+		return -1;
+	return api_escape(path, str_from(value), e);
+}

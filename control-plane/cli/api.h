@@ -66,6 +66,10 @@ bool api_list(const struct api_answer *a);
 /* What the server said against it: its message, or the status in words. Appends. */
 int api_message(const struct api_answer *a, struct buf *out, struct err *e) must_check;
 void api_answer_deinit(struct api_answer *a);
+/* A text of a row; "": none. */
+const char *api_text(const json_t *row, const char *name);
+/* Appends "&name=value", escaped; nothing for NULL or "". */
+int api_add_query(struct buf *path, const char *name, const char *value, struct err *e) must_check;
 /* Appends s with everything escaped that has a meaning in a path or a query. */
 int api_escape(struct buf *out, struct str s, struct err *e) must_check;
 

@@ -42,7 +42,7 @@ static int path_below_parent(const struct apply *a, struct buf *path, const stru
 			       a->document, t->singular, f->name, f->name);
 	if (buf_addf(path, e, "/%s/", f->reference) < 0 || api_escape(path, key, e) < 0)
 		return -1;
-	return buf_addf(path, e, "/%s", t->name);
+	return buf_addf(path, e, "/%s", entity_path(t, true));
 }
 
 static int call(struct apply *a, const char *method, const char *path, const json_t *row,
@@ -110,7 +110,7 @@ static int apply_row(struct apply *a, const struct entity *t, const json_t *row,
 	else if (t->below_parent)
 		rc = path_below_parent(a, &path, t, row, e);
 	else
-		rc = buf_addf(&path, e, "/%s", t->name);
+		rc = buf_addf(&path, e, "/%s", entity_path(t, false));
 	if (rc == 0)
 		rc = send_row(a, t, &path, key, row, e);
 	if (rc == 0)

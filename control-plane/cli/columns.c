@@ -145,6 +145,19 @@ static const struct column consumers[] = {
 	{"ID", "id", show_text},
 	{"TAGS", "tags", show_list},
 };
+static const struct column acme_authorities[] = {
+	{"NAME", "name", show_text},
+	{"DIRECTORY", "directory", show_text},
+	{"PREFERENCE", "preference", show_text},
+	{"TAGS", "tags", show_list},
+};
+static const struct column mtls_auth_credentials[] = {
+	{"SUBJECT_NAME", "subject_name", show_text},
+	{"CONSUMER", "consumer.id", show_text},
+	{"CA_CERTIFICATE", "ca_certificate.id", show_text},
+	{"ID", "id", show_text},
+	{"TAGS", "tags", show_list},
+};
 static const struct column plugins[] = {
 	{"NAME", "name", show_text},	  {"INSTANCE", "instance_name", show_text},
 	{"ID", "id", show_text},	  {"SERVICE", "service.id", show_text},
@@ -160,6 +173,29 @@ static const struct column orders[] = {
 	{"RENEWAL", "renew_at", show_time},
 	{"PROBLEM", "last_problem.detail", show_text},
 	{"ID", "id", show_text},
+};
+static const struct column hosts[] = {
+	{"HOST", "host", show_text},	    {"STATE", "state", show_text},
+	{"ISSUER", "issuer", show_text},    {"EXPIRES", "not_after", show_time},
+	{"RENEWAL", "renew_at", show_time}, {"NEXT", "next_attempt", show_time},
+	{"TAGS", "tags", show_list},	    {"PROBLEM", "last_problem.detail", show_text},
+	{"ORDER", "order.id", show_text},
+};
+static const struct column events[] = {
+	{"AT", "at", show_time},       {"EVENT", "event", show_text},	{"BY", "by", show_text},
+	{"NODES", "nodes", show_list}, {"DETAIL", "detail", show_text},
+};
+static const struct column revocations[] = {
+	{"CERTIFICATE", "certificate.id", show_text},
+	{"REASON", "reason", show_text},
+	{"REVOKED", "revoked", show_text},
+	{"ALREADY", "already", show_text},
+	{"REPLACEMENT", "replacement.id", show_text},
+};
+static const struct column replacements[] = {
+	{"ID", "id", show_text},	   {"ORDERS", "orders", show_text},
+	{"REPLACED", "valid", show_text},  {"WAITING", "waiting", show_text},
+	{"STOPPED", "stopped", show_text}, {"IN_TROUBLE", "in_trouble", show_text},
 };
 static const struct column nodes[] = {
 	{"ID", "id", show_text},
@@ -194,9 +230,27 @@ static const struct column facts[] = {
 #name, name, array_len(name)                                                       \
 	}
 static const struct columns kinds[] = {
-	KIND(any),    KIND(certificates), KIND(snis),	 KIND(ca_certificates), KIND(services),
-	KIND(routes), KIND(upstreams),	  KIND(targets), KIND(consumers),	KIND(plugins),
-	KIND(orders), KIND(nodes),	  KIND(tokens),	 KIND(results),		KIND(facts),
+	KIND(any),
+	KIND(certificates),
+	KIND(snis),
+	KIND(ca_certificates),
+	KIND(services),
+	KIND(routes),
+	KIND(upstreams),
+	KIND(targets),
+	KIND(consumers),
+	KIND(mtls_auth_credentials),
+	KIND(acme_authorities),
+	KIND(hosts),
+	KIND(events),
+	KIND(revocations),
+	KIND(replacements),
+	KIND(plugins),
+	KIND(orders),
+	KIND(nodes),
+	KIND(tokens),
+	KIND(results),
+	KIND(facts),
 };
 
 const struct columns *columns_at(size_t i)

@@ -29,8 +29,18 @@ enum cli_option {
 	OPTION_HOST,
 	OPTION_STATE,
 	OPTION_KEY_TYPE,
+	OPTION_KEY_TYPE_ALT,
+	OPTION_TOGETHER,
+	OPTION_PROFILE,
+	OPTION_CHAIN,
 	OPTION_EXPIRES,
 	OPTION_READ_KEYS,
+	OPTION_REASON,
+	OPTION_NO_REPLACE,
+	OPTION_ISSUER,
+	OPTION_EXPIRING,
+	OPTION_TAG,
+	OPTION_PER_MINUTE,
 	OPTION_HELP,
 	OPTION_VERSION,
 	OPTION_COUNT,
@@ -107,6 +117,13 @@ int command_delete(struct cli *c, int argc, char **argv, struct err *e) must_che
 int command_apply(struct cli *c, int argc, char **argv, struct err *e) must_check;
 /* HOST... (issue.c): asks for certificates and waits for them. */
 int command_issue(struct cli *c, int argc, char **argv, struct err *e) must_check;
+/* Nothing, ORDER, HOST... (acme.c): names that are kept in date, the time line of an order, and
+ * certificates that are revoked. */
+int command_acme_hosts(struct cli *c, int argc, char **argv, struct err *e) must_check;
+int command_acme_events(struct cli *c, int argc, char **argv, struct err *e) must_check;
+int command_acme_revoke(struct cli *c, int argc, char **argv, struct err *e) must_check;
+/* Nothing (replace.c): replaces many certificates, and shows how far it is. */
+int command_acme_replace(struct cli *c, int argc, char **argv, struct err *e) must_check;
 /* What the fleet and the ACME engine do (overview.c). */
 int command_nodes(struct cli *c, int argc, char **argv, struct err *e) must_check;
 int command_orders(struct cli *c, int argc, char **argv, struct err *e) must_check;

@@ -327,7 +327,7 @@ static int export_below(struct cli *c, struct export *x, struct err *e)
 	{
 		if (rc == 0)
 			rc = list(c, on_row, x, e, "/%s/%s/%s?size=1000", f->reference,
-				  json_string_value(id), x->entity->name);
+				  json_string_value(id), entity_path(x->entity, true));
 	}
 	json_decref(x->parents);
 	return rc;
@@ -344,7 +344,7 @@ static int export_all(struct cli *c, FILE *to, struct err *e)
 		if (x.entity->below_parent)
 			rc = export_below(c, &x, e);
 		else
-			rc = list(c, on_row, &x, e, "/%s?size=1000", x.entity->name);
+			rc = list(c, on_row, &x, e, "/%s?size=1000", entity_path(x.entity, false));
 	}
 	if (rc == 0 && fflush(to) == EOF)
 		rc = err_errno(e, ERR_INTERNAL, errno, "writing");

@@ -1,7 +1,8 @@
-/* issue: asks for a certificate for each host and waits until it is live on every data plane.
+/* issue: asks for a certificate for each host, or for one for all of them, and waits until it is
+ * live on every data plane.
  *
- *   ask (POST /acme, respond-async) ─▶ look (GET /acme/orders/ID) ... valid ─▶ confirm (POST /acme,
- *   Prefer: wait) ─▶ live
+ *   ask (POST /acme, respond-async) ─▶ look (GET /acme/orders/ID) ... valid ─▶ confirm (GET
+ *   /clustering/data-planes) ... all hold its revision ─▶ live
  * Failure paths: refused at once (no name that can have one) · the attempt failed · the time is
  * over · data planes that did not confirm. Each is a row of the result, and exit code 1.
  */
@@ -14,15 +15,18 @@
 #include "control-plane/cli/commands.h"
 #include "control-plane/cli/print.h"
 
-enum { WAIT_MS = 300000, LOOK_MS = 200, CONFIRM_MAX_S = 300, HOSTS_SHOWN = 3 };
+enum { WAIT_MS = 300000, LOOK_MS = 200, HOSTS_SHOWN = 3 };
 
 struct wish {
-	const char *host;
+	const char *host; /* the first of: */
+	char *const *hosts;
+	size_t host_count;
 	const char *result;  /* NULL: not over yet */
 	json_t *order;	     /* as last seen; NULL: none */
 	char message[256];   /* of what went wrong */
 	json_int_t attempts; /* when it began */
 	bool asked;	     /* attempts is known */
+	bool valid;	     /* waits for data planes, which are in message */
 };
 
 struct issue {
@@ -33,13 +37,6 @@ struct issue {
 	uint64_t deadline_ns;
 	bool progress; /* stderr is a terminal */
 };
-
-static const char *text_of(const json_t *row, const char *name)
-{
-	const char *text = json_string_value(json_object_get(row, name));
-
-	return text ? text : "";
-}
 
 static void end_wish(struct issue *s, struct wish *w, const char *result, bool good,
 		     const char *message)
@@ -52,11 +49,30 @@ static void end_wish(struct issue *s, struct wish *w, const char *result, bool g
 
 /* --- steps --- */
 
-static int ask(struct issue *s, const struct wish *w, uint64_t wait_s, struct api_answer *a,
-	       struct err *e)
+static json_t *wish_body(const struct issue *s, const struct wish *w)
 {
-	const char *key_type = s->cli->option[OPTION_KEY_TYPE];
-	json_t *body = json_pack("{s:s, s:s*}", "host", w->host, "key_type", key_type);
+	const char *const *option = s->cli->option;
+	json_t *body = json_pack("{s:s*, s:s*, s:s*, s:s*}", "key_type", option[OPTION_KEY_TYPE],
+				 "key_type_alt", option[OPTION_KEY_TYPE_ALT], "profile",
+				 option[OPTION_PROFILE], "preferred_chain", option[OPTION_CHAIN]);
+	json_t *hosts = json_array();
+	int rc = body && hosts ? 0 : -1;
+
+	for (size_t i = 0; rc == 0 && i < w->host_count; i++)
+		rc = json_array_append_new(hosts, json_string(w->hosts[i]));
+	if (rc == 0)
+		rc = w->host_count == 1 ? json_object_set(body, "host", json_array_get(hosts, 0))
+					: json_object_set(body, "hosts", hosts);
+	json_decref(hosts);
+	if (rc == 0)
+		return body;
+	json_decref(body);
+	return NULL;
+}
+
+static int ask(struct issue *s, const struct wish *w, struct api_answer *a, struct err *e)
+{
+	json_t *body = wish_body(s, w);
 	int rc;
 
 	if (!body)
@@ -66,47 +82,83 @@ static int ask(struct issue *s, const struct wish *w, uint64_t wait_s, struct ap
 			      .method = "POST",
 			      .path = "/acme",
 			      .json = body,
-			      .wait_s = wait_s,
-			      .async = wait_s == 0,
+			      .async = true,
 		      },
 		      a, e);
 	json_decref(body);
 	return rc;
 }
 
-static uint64_t seconds_left(const struct issue *s)
+/* Data planes that are connected and do not hold the revision: "a, b"; "": none. */
+static void late_nodes(const json_t *nodes, json_int_t revision, char *out, size_t size)
 {
-	uint64_t now = clock_mono_ns();
-	uint64_t left = s->deadline_ns > now ? (s->deadline_ns - now) / 1000000000 : 0;
+	size_t used = 0, i;
+	const json_t *node;
 
-	if (left > CONFIRM_MAX_S)
-		return CONFIRM_MAX_S;
-	return left ? left : 1;
+	out[0] = '\0';
+	json_array_foreach(nodes, i, node)
+	{
+		int n;
+
+		if (!json_is_true(json_object_get(node, "connected")) ||
+		    json_integer_value(json_object_get(node, "revision")) >= revision)
+			continue;
+		n = snprintf(out + used, size - used, "%s%s", used ? ", " : "",
+			     api_text(node, "hostname"));
+		if (n < 0 || (size_t)n >= size - used)
+			return;
+		used += (size_t)n;
+	}
 }
 
 /* The certificate is there: do all data planes have it? */
 static int confirm(struct issue *s, struct wish *w, struct err *e)
 {
+	json_int_t revision = json_integer_value(json_object_get(w->order, "revision"));
 	struct api_answer a = API_ANSWER_INIT;
-	int rc = ask(s, w, seconds_left(s), &a, e);
+	int rc = api_call(s->api,
+			  &(struct api_request){.method = "GET", .path = "/clustering/data-planes"},
+			  &a, e);
 
-	if (rc == 0 && a.status == 201)
-		end_wish(s, w, "live", true, "");
-	else if (rc == 0) {
-		char text[sizeof(w->message)];
-
-		snprintf(text, sizeof(text), "not confirmed in time by data planes %.200s",
-			 a.missing[0] ? a.missing : "that the control plane could not tell");
-		end_wish(s, w, "issued", false, text);
+	w->valid = true;
+	if (rc == 0 && api_ok(&a)) {
+		late_nodes(json_object_get(a.body, "data"), revision, w->message,
+			   sizeof(w->message));
+		if (!w->message[0])
+			end_wish(s, w, "live", true, "");
 	}
 	api_answer_deinit(&a);
 	return rc;
 }
 
+/* The second of a pair; the same text as of an order: NULL when there is none. */
+static const char *second_state(const struct wish *w)
+{
+	return json_string_value(
+		json_object_get(json_object_get(w->order, "alternative"), "state"));
+}
+
+/* The first certificate is there; a second one that was asked for as well is not waited for when it
+ * failed. */
+static int judge_valid(struct issue *s, struct wish *w, struct err *e)
+{
+	const json_t *second = json_object_get(w->order, "alternative");
+	const char *state = second_state(w);
+
+	if (!state || str_eq(str_from(state), STR("valid")))
+		return confirm(s, w, e);
+	if (json_is_object(json_object_get(second, "last_problem"))) {
+		const char *why = api_text(json_object_get(second, "last_problem"), "detail");
+
+		end_wish(s, w, "failed", false, why[0] ? why : "no reason was given");
+	}
+	return 0;
+}
+
 /* attempts counts failures: one since we asked ends the wait, as POST /acme does. */
 static int judge(struct issue *s, struct wish *w, struct err *e)
 {
-	const char *state = text_of(w->order, "state");
+	const char *state = api_text(w->order, "state");
 	json_int_t attempts = json_integer_value(json_object_get(w->order, "attempts"));
 
 	if (!w->asked) {
@@ -114,9 +166,9 @@ static int judge(struct issue *s, struct wish *w, struct err *e)
 		w->attempts = attempts;
 	}
 	if (str_eq(str_from(state), STR("valid")))
-		return confirm(s, w, e);
+		return judge_valid(s, w, e);
 	if (str_eq(str_from(state), STR("failed")) || attempts > w->attempts) {
-		const char *why = text_of(json_object_get(w->order, "last_problem"), "detail");
+		const char *why = api_text(json_object_get(w->order, "last_problem"), "detail");
 
 		end_wish(s, w, "failed", false, why[0] ? why : "no reason was given");
 	}
@@ -144,7 +196,7 @@ static int begin(struct issue *s, struct wish *w, struct err *e)
 {
 	struct api_answer a = API_ANSWER_INIT;
 	json_t *order;
-	int rc = ask(s, w, 0, &a, e);
+	int rc = ask(s, w, &a, e);
 
 	order = json_object_get(a.body, "order");
 	if (rc == 0 && (!api_ok(&a) || !json_is_object(order))) {
@@ -164,7 +216,7 @@ static int look(struct issue *s, struct wish *w, struct err *e)
 	int rc = buf_add_str(&path, STR("/acme/orders/"), e);
 
 	if (rc == 0)
-		rc = api_escape(&path, str_from(text_of(w->order, "id")), e);
+		rc = api_escape(&path, str_from(api_text(w->order, "id")), e);
 	if (rc == 0)
 		rc = api_call(s->api, &(struct api_request){.method = "GET", .path = path.data}, &a,
 			      e);
@@ -198,7 +250,7 @@ static void tell(const struct issue *s, bool last)
 		if (w->result || !w->order)
 			continue;
 		fprintf(stderr, "%s%.60s (%.20s)", shown++ ? ", " : "; ", w->host,
-			text_of(w->order, "state"));
+			api_text(w->order, "state"));
 	}
 	fflush(stderr);
 }
@@ -209,6 +261,17 @@ static int look_at_all(struct issue *s, struct err *e)
 		if (!s->wishes[i].result && look(s, &s->wishes[i], e) < 0)
 			return -1;
 	return 0;
+}
+
+static void end_late(struct issue *s, struct wish *w)
+{
+	char text[sizeof(w->message)];
+
+	snprintf(text, sizeof(text), "not confirmed in time by data planes %.200s", w->message);
+	if (w->valid)
+		end_wish(s, w, "issued", false, text);
+	else
+		end_wish(s, w, "waiting", false, api_text(w->order, "state"));
 }
 
 static int run(struct issue *s, struct err *e)
@@ -228,8 +291,7 @@ static int run(struct issue *s, struct err *e)
 	}
 	for (size_t i = 0; i < s->count; i++)
 		if (!s->wishes[i].result)
-			end_wish(s, &s->wishes[i], "waiting", false,
-				 text_of(s->wishes[i].order, "state"));
+			end_late(s, &s->wishes[i]);
 	return 0;
 }
 
@@ -275,9 +337,11 @@ static int issue_all(struct issue *s, struct err *e)
 
 int command_issue(struct cli *c, int argc, char **argv, struct err *e)
 {
+	size_t hosts = (size_t)argc - 1;
+	bool together = c->option[OPTION_TOGETHER] != NULL;
 	struct issue s = {
 		.cli = c,
-		.count = (size_t)argc - 1,
+		.count = together ? 1 : hosts,
 		.progress = isatty(STDERR_FILENO) == 1,
 	};
 	int rc;
@@ -285,8 +349,11 @@ int command_issue(struct cli *c, int argc, char **argv, struct err *e)
 	s.wishes = calloc(s.count, sizeof(*s.wishes));
 	if (!s.wishes)
 		return err_memory(e, "the hosts");
-	for (size_t i = 0; i < s.count; i++)
+	for (size_t i = 0; i < s.count; i++) {
 		s.wishes[i].host = argv[i + 1];
+		s.wishes[i].hosts = argv + i + 1;
+		s.wishes[i].host_count = together ? hosts : 1;
+	}
 	rc = issue_all(&s, e);
 	for (size_t i = 0; i < s.count; i++)
 		json_decref(s.wishes[i].order);

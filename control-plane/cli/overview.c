@@ -6,18 +6,11 @@
 
 enum { ORDERS_PAGE = 1000 };
 
-static const char *text_of(const json_t *row, const char *name)
-{
-	const char *text = json_string_value(json_object_get(row, name));
-
-	return text ? text : "";
-}
-
 /* --- nodes --- */
 
 static int print_node(const json_t *row, void *arg, struct err *e)
 {
-	return print_row(arg, row, text_of(row, "id"), e);
+	return print_row(arg, row, api_text(row, "id"), e);
 }
 
 int command_nodes(struct cli *c, int argc, char **argv, struct err *e)
@@ -51,17 +44,8 @@ static int print_order(const json_t *row, void *arg, struct err *e)
 	struct orders *o = arg;
 
 	o->count++;
-	snprintf(o->last, sizeof(o->last), "%s", text_of(row, "id"));
-	return print_row(&o->print, row, text_of(row, "host"), e);
-}
-
-static int add_query(struct buf *path, const char *name, const char *value, struct err *e)
-{
-	if (!value || !value[0])
-		return 0;
-	if (buf_addf(path, e, "&%s=", name) < 0)
-		return -1;
-	return api_escape(path, str_from(value), e);
+	snprintf(o->last, sizeof(o->last), "%s", api_text(row, "id"));
+	return print_row(&o->print, row, api_text(row, "host"), e);
 }
 
 static int print_page(struct cli *c, struct orders *o, struct err *e)
@@ -70,11 +54,11 @@ static int print_page(struct cli *c, struct orders *o, struct err *e)
 	int rc = buf_addf(&path, e, "/acme/orders?size=%d", ORDERS_PAGE);
 
 	if (rc == 0)
-		rc = add_query(&path, "host", c->option[OPTION_HOST], e);
+		rc = api_add_query(&path, "host", c->option[OPTION_HOST], e);
 	if (rc == 0)
-		rc = add_query(&path, "state", c->option[OPTION_STATE], e);
+		rc = api_add_query(&path, "state", c->option[OPTION_STATE], e);
 	if (rc == 0)
-		rc = add_query(&path, "after", o->last, e);
+		rc = api_add_query(&path, "after", o->last, e);
 	o->count = 0;
 	if (rc == 0)
 		rc = cli_list(c, &path, print_order, o, e);
@@ -185,7 +169,7 @@ static int print_facts(struct print *p, json_t *facts, struct err *e)
 	if (p->form == PRINT_JSON)
 		return print_row(p, facts, "", e);
 	if (p->form == PRINT_NAME)
-		return print_row(p, facts, text_of(facts, "state"), e);
+		return print_row(p, facts, api_text(facts, "state"), e);
 	json_object_foreach(facts, name, value)
 	{
 		json_t *row = json_pack("{s:s, s:O}", "what", name, "value", value);

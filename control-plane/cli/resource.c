@@ -8,7 +8,8 @@ const struct entity *resource_entity(struct str name)
 
 	for (size_t i = 0; (t = entity_at(i)); i++)
 		if (!t->internal &&
-		    (str_eq(name, str_from(t->name)) || str_eq(name, str_from(t->singular))))
+		    (str_eq(name, str_from(t->name)) || str_eq(name, str_from(t->singular)) ||
+		     entity_of_path(name, true) == t))
 			return t;
 	return NULL;
 }
@@ -70,13 +71,14 @@ int resource_parse(struct resource *r, const char *text, struct err *e)
 		return err_set(e, ERR_INVALID, "%s: expected ENTITY or ENTITY/KEY/ENTITY", text);
 	if (check_shape(&made, key, text, e) < 0)
 		return -1;
-	rc = buf_addf(&made.path, e, "/%s", made.parent ? made.parent->name : made.entity->name);
+	rc = buf_addf(&made.path, e, "/%s",
+		      entity_path(made.parent ? made.parent : made.entity, false));
 	if (rc == 0 && made.parent)
 		rc = buf_add_str(&made.path, STR("/"), e);
 	if (rc == 0 && made.parent)
 		rc = api_escape(&made.path, key, e);
 	if (rc == 0 && made.parent)
-		rc = buf_addf(&made.path, e, "/%s", made.entity->name);
+		rc = buf_addf(&made.path, e, "/%s", entity_path(made.entity, true));
 	if (rc < 0)
 		buf_deinit(&made.path);
 	else

@@ -4,13 +4,6 @@
 #include "control-plane/cli/commands.h"
 #include "control-plane/cli/print.h"
 
-static const char *text_of(const json_t *row, const char *name)
-{
-	const char *text = json_string_value(json_object_get(row, name));
-
-	return text ? text : "";
-}
-
 /* --- create --- */
 
 static int make_body(const struct cli *c, json_t **out, char **argv, struct err *e)
@@ -47,7 +40,7 @@ int command_token_create(struct cli *c, int argc, char **argv, struct err *e)
 	if (rc == 0 && !api_row(&a))
 		rc = cli_refused(c, NULL, &a, e);
 	if (rc == 0)
-		rc = print_row(&p, a.body, text_of(a.body, "token"), e);
+		rc = print_row(&p, a.body, api_text(a.body, "token"), e);
 	print_end(&p, rc == 0);
 	json_decref(body);
 	api_answer_deinit(&a);
@@ -58,7 +51,7 @@ int command_token_create(struct cli *c, int argc, char **argv, struct err *e)
 
 static int print_token(const json_t *row, void *arg, struct err *e)
 {
-	return print_row(arg, row, text_of(row, "name"), e);
+	return print_row(arg, row, api_text(row, "name"), e);
 }
 
 int command_token_list(struct cli *c, int argc, char **argv, struct err *e)

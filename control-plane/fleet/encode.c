@@ -5,7 +5,9 @@
 #include <protobuf-c/protobuf-c.h>
 
 #include "cardea/v1/fleet.pb-c.h"
+#include "common/core/codec.h"
 #include "common/http/grpc.h"
+#include "common/net/addr.h"
 #include "common/pki/cert.h"
 #include "control-plane/fleet/wire.h"
 #include "control-plane/model/host.h"
@@ -96,14 +98,16 @@ struct pairs {
 	Cardea__V1__KeyPair pair[2];
 	Cardea__V1__KeyPair *list[2];
 	ProtobufCBinaryData chain[2][CERT_CHAIN_MAX];
+	struct buf staple[2];
 	size_t count;
 };
 
 static int pairs_add(struct pairs *p, const json_t *row, const char *cert_field,
-		     const char *key_field, struct err *e)
+		     const char *key_field, const char *staple_field, struct err *e)
 {
 	const char *cert = row_text(row, cert_field);
 	const char *key = row_text(row, key_field);
+	const char *staple = row_text(row, staple_field);
 	size_t i = p->count;
 	Cardea__V1__KeyPair *k = &p->pair[i];
 
@@ -120,6 +124,9 @@ static int pairs_add(struct pairs *p, const json_t *row, const char *cert_field,
 	k->n_chain = p->der[i].chain_count;
 	p->list[i] = k;
 	p->count = i + 1;
+	if (staple && base64_decode(&p->staple[i], str_from(staple), e) != 0)
+		return err_prefix(e, "%s", staple_field);
+	k->staple = binary(p->staple[i].data, p->staple[i].len);
 	return 0;
 }
 
@@ -128,10 +135,10 @@ static int encode_certificate(struct encoded **out, Cardea__V1__Change *change, 
 {
 	Cardea__V1__Certificate c;
 	struct pairs p = {.count = 0};
-	int rc = pairs_add(&p, row, "cert", "key", e);
+	int rc = pairs_add(&p, row, "cert", "key", "ocsp_response", e);
 
 	if (rc == 0 && row_text(row, "cert_alt"))
-		rc = pairs_add(&p, row, "cert_alt", "key_alt", e);
+		rc = pairs_add(&p, row, "cert_alt", "key_alt", "ocsp_response_alt", e);
 	if (rc == 0) {
 		cardea__v1__certificate__init(&c);
 		c.pairs = p.list;
@@ -140,8 +147,10 @@ static int encode_certificate(struct encoded **out, Cardea__V1__Change *change, 
 		change->certificate = &c;
 		rc = pack_change(out, change, e);
 	}
-	for (size_t i = 0; i < p.count; i++)
+	for (size_t i = 0; i < p.count; i++) {
 		cert_pair_free(&p.der[i]);
+		buf_deinit(&p.staple[i]);
+	}
 	return rc;
 }
 
@@ -155,6 +164,14 @@ static int encode_removed(struct encoded **out, Cardea__V1__Change *change, cons
 	change->entity_case = CARDEA__V1__CHANGE__ENTITY_REMOVED;
 	change->removed = &removed;
 	return pack_change(out, change, e);
+}
+
+/* As it stands in a ClientHello; 0: none. */
+static uint32_t tls_version(const char *name)
+{
+	if (!name)
+		return 0;
+	return strcmp(name, "TLSv1.3") == 0 ? 0x0304 : 0x0303;
 }
 
 static int encode_sni(struct encoded **out, Cardea__V1__Change *change, const json_t *row,
@@ -176,6 +193,7 @@ static int encode_sni(struct encoded **out, Cardea__V1__Change *change, const js
 		return err_set(e, ERR_INVALID, "certificate is missing");
 	uuid_bytes(certificate, id);
 	s.certificate_id = binary(id, ID_SIZE);
+	s.tls_min_version = tls_version(row_text(row, "tls_min_version"));
 	change->entity_case = CARDEA__V1__CHANGE__ENTITY_SNI;
 	change->sni = &s;
 	return pack_change(out, change, e);
@@ -322,6 +340,22 @@ int encode_commit(struct buf *out, const char *epoch, uint64_t revision, uint64_
 	return pack_message(out, &m, e);
 }
 
+int encode_want_answer(struct buf *out, const struct want_answer *a, struct err *e)
+{
+	Cardea__V1__PlaneMessage m;
+	Cardea__V1__WantAnswer answer;
+
+	cardea__v1__plane_message__init(&m);
+	cardea__v1__want_answer__init(&answer);
+	answer.host = text(a->host);
+	answer.verdict = (Cardea__V1__WantAnswer__Verdict)a->verdict;
+	answer.seconds = a->seconds;
+	answer.reason = text(a->reason);
+	m.message_case = CARDEA__V1__PLANE_MESSAGE__MESSAGE_WANT_ANSWER;
+	m.want_answer = &answer;
+	return pack_message(out, &m, e);
+}
+
 /* --- what nodes say --- */
 
 /* Text that goes into JSON and the database: UTF-8 of a bounded size. */
@@ -414,6 +448,17 @@ static int nack_of(struct node_message *out, const Cardea__V1__NodeMessage *in, 
 	return 0;
 }
 
+static int check_target(const Cardea__V1__TargetHealth *t, struct err *e)
+{
+	if (t->upstream_id.len != ID_SIZE || t->target_id.len != ID_SIZE)
+		return err_set(e, ERR_INVALID, "report: ids of targets must have %d bytes",
+			       ID_SIZE);
+	if (t->health <= CARDEA__V1__TARGET_HEALTH__STATE__UNKNOWN ||
+	    (int)t->health >= (int)TARGET_STATES)
+		return err_set(e, ERR_INVALID, "report: a target's state is not known");
+	return check_text(t->address, "report: address", TARGET_HEALTH_ADDRESS_SIZE - 1, e);
+}
+
 static int report_of(struct node_message *out, const Cardea__V1__NodeMessage *in, struct err *e)
 {
 	const Cardea__V1__Report *r = in->report;
@@ -426,14 +471,27 @@ static int report_of(struct node_message *out, const Cardea__V1__NodeMessage *in
 			return err_set(e, ERR_INVALID, "report: challenge_id must have %d bytes",
 				       ID_SIZE);
 	out->kind = NODE_MESSAGE_REPORT;
+	if (r->n_targets > NODE_TARGETS_MAX)
+		return err_set(e, ERR_INVALID, "report: %zu targets, at most %d are allowed",
+			       r->n_targets, NODE_TARGETS_MAX);
+	for (size_t i = 0; i < r->n_targets; i++)
+		if (check_target(r->targets[i], e))
+			return -1;
 	out->hit_count = r->n_challenge_hits;
+	out->target_count = r->n_targets;
+	out->targets_begin = r->targets_begin;
 	return 0;
 }
 
 static int want_of(struct node_message *out, const Cardea__V1__NodeMessage *in, struct err *e)
 {
+	struct addr client;
+
 	out->kind = NODE_MESSAGE_WANT;
 	out->host = in->want_certificate->host;
+	out->client = in->want_certificate->client;
+	if (out->client[0] && addr_parse_ip(&client, str_from(out->client)) != 0)
+		return err_set(e, ERR_INVALID, "want_certificate: client is no IP address");
 	return check_text(out->host, "want_certificate: host", NODE_WANT_MAX, e);
 }
 
@@ -489,4 +547,16 @@ void node_message_hit(const struct node_message *m, size_t i, char challenge_id[
 
 	uuid_text(hit->challenge_id.data, challenge_id);
 	*count = hit->count;
+}
+
+void node_message_target(const struct node_message *m, size_t i, struct target_report *out)
+{
+	const Cardea__V1__NodeMessage *in = m->unpacked;
+	const Cardea__V1__TargetHealth *t = in->report->targets[i];
+
+	uuid_text(t->target_id.data, out->target);
+	memset(out->address, 0, sizeof(out->address));
+	memcpy(out->address, t->address, strlen(t->address));
+	out->weight = t->weight;
+	out->verdict = (enum target_state)t->health;
 }

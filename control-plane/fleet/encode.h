@@ -9,6 +9,7 @@
 #include "common/core/codec.h"
 #include "common/core/err.h"
 #include "common/core/str.h"
+#include "control-plane/fleet/target_health.h"
 #include "control-plane/model/entity.h"
 
 /* One Change as it goes over the wire, gRPC prefix included: made once, written to every stream.
@@ -33,6 +34,16 @@ int encode_snapshot_begin(struct buf *out, const char *epoch, uint64_t revision,
 int encode_commit(struct buf *out, const char *epoch, uint64_t revision, uint64_t since,
 		  struct err *e) must_check;
 
+/* WantAnswer.Verdict. */
+enum want_verdict { WANT_COMES = 1, WANT_REFUSED, WANT_CLIENT_REFUSED };
+struct want_answer {
+	const char *host;
+	enum want_verdict verdict;
+	uint32_t seconds;   /* that the node does not ask again */
+	const char *reason; /* "" for WANT_COMES */
+};
+int encode_want_answer(struct buf *out, const struct want_answer *a, struct err *e) must_check;
+
 /* --- what nodes say --- */
 
 enum {
@@ -42,7 +53,7 @@ enum {
 	NODE_REASON_MAX = 1024
 };
 enum { NODE_LABELS_MAX = 64, NODE_LABEL_NAME_MAX = 63, NODE_LABEL_VALUE_MAX = 255 };
-enum { NODE_HITS_MAX = 1024, NODE_WANT_MAX = 253 };
+enum { NODE_HITS_MAX = 1024, NODE_TARGETS_MAX = 1024, NODE_WANT_MAX = 253 };
 
 enum node_message_kind {
 	NODE_MESSAGE_HELLO,
@@ -65,7 +76,10 @@ struct node_message {
 	const char *epoch;		/* HELLO */
 	json_t *labels;			/* HELLO: object; borrowed */
 	size_t hit_count;		/* REPORT */
+	size_t target_count;		/* REPORT */
+	bool targets_begin;		/* REPORT: what was told of targets before is void */
 	const char *host;		/* WANT */
+	const char *client;		/* WANT: an IP address, or "" */
 	void *unpacked;			/* private */
 };
 
@@ -76,5 +90,7 @@ void node_message_free(struct node_message *m);
 /* i < hit_count. */
 void node_message_hit(const struct node_message *m, size_t i, char challenge_id[UUID_TEXT_SIZE],
 		      uint32_t *count);
+/* i < target_count. */
+void node_message_target(const struct node_message *m, size_t i, struct target_report *out);
 
 #endif

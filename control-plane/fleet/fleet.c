@@ -14,6 +14,7 @@
 #include "common/core/clock.h"
 #include "common/core/log.h"
 #include "control-plane/fleet/barrier.h"
+#include "control-plane/fleet/health_share.h"
 #include "control-plane/fleet/image.h"
 #include "control-plane/fleet/level.h"
 #include "control-plane/fleet/member.h"
@@ -22,7 +23,7 @@
 #include "control-plane/fleet/stream.h"
 #include "control-plane/fleet/ticket_secret.h"
 
-enum { TICK_MS = 500 };
+enum { TICK_MS = 500, WANT_OFF_S = 60 };
 
 struct fleet {
 	struct loop *loop;
@@ -32,6 +33,7 @@ struct fleet {
 	struct members members;
 	struct barriers barriers;
 	struct refusals refusals;
+	struct health_share health;
 	struct nodes_table table;
 	struct stream_server server;
 	struct ticket_keeper tickets;
@@ -46,6 +48,8 @@ struct fleet {
 	void *closed_arg;
 	void (*on_hit)(const char *challenge_id, const char *node_id, uint32_t count, void *arg);
 	void *on_hit_arg;
+	void (*on_want)(const struct fleet_want *w, void *arg);
+	void *on_want_arg;
 	struct metric_series *metric_nodes, *metric_revision, *metric_entities, *metric_sent,
 		*metric_nacks, *metric_held, *metric_unencoded;
 };
@@ -134,6 +138,35 @@ static void on_stream_hit(struct stream *s, const char *challenge_id, uint32_t c
 		f->on_hit(challenge_id, s->node.id, count, f->on_hit_arg);
 }
 
+static void on_targets_begin(struct stream *s, void *arg)
+{
+	struct fleet *f = arg;
+
+	health_share_begin(&f->health, s->node.id);
+}
+
+static void on_target(struct stream *s, const struct target_report *r, void *arg)
+{
+	struct fleet *f = arg;
+
+	health_share_report(&f->health, s->node.id, r);
+}
+
+static void on_want(struct stream *s, const char *host, const char *client, void *arg)
+{
+	struct fleet *f = arg;
+	const struct fleet_want w = {s->node.id, s->node.hostname, host, client};
+	const struct want_answer off = {.host = host,
+					.verdict = WANT_REFUSED,
+					.seconds = WANT_OFF_S,
+					.reason = "this control plane does not issue on demand"};
+
+	if (f->on_want)
+		f->on_want(&w, f->on_want_arg);
+	else
+		stream_answer_want(s, &off);
+}
+
 static void on_gone(struct stream *s, void *arg)
 {
 	struct fleet *f = arg;
@@ -143,6 +176,7 @@ static void on_gone(struct stream *s, void *arg)
 		if (strcmp(stream_at(l)->node.id, s->node.id) == 0)
 			return;
 	}
+	health_share_forget(&f->health, s->node.id);
 	publish(f, s, false);
 }
 
@@ -201,6 +235,7 @@ static void on_reset(const char *epoch, void *arg)
 	}
 	if (other) {
 		members_forget_acks(&f->members);
+		health_share_void(&f->health);
 		barriers_known(&f->barriers, 0);
 	}
 	image_reset(&f->image, epoch);
@@ -359,13 +394,14 @@ static void streams_closed(void *arg)
 	f->open += f->have_refusals ? 1 : 0;
 	f->open += f->have_table ? 1 : 0;
 	f->open += f->have_tickets ? 1 : 0;
-	f->open += 1;
+	f->open += 2;
 	if (f->have_refusals)
 		refusals_close(&f->refusals, part_closed, f);
 	if (f->have_table)
 		nodes_table_close(&f->table, part_closed, f);
 	if (f->have_tickets)
 		ticket_keeper_close(&f->tickets, part_closed, f);
+	health_share_close(&f->health, part_closed, f);
 	barriers_close(&f->barriers, part_closed, f);
 	part_closed(f);
 }
@@ -392,6 +428,9 @@ static int start_parts(struct fleet *f, const struct fleet_conf *c, struct err *
 	const struct stream_events events = {.on_hello = on_hello,
 					     .on_answer = on_answer,
 					     .on_hit = on_stream_hit,
+					     .on_targets_begin = on_targets_begin,
+					     .on_target = on_target,
+					     .on_want = on_want,
 					     .on_gone = on_gone,
 					     .arg = f};
 	const struct nodes_events nodes = {
@@ -430,6 +469,7 @@ int fleet_start(struct fleet **out, struct loop *l, struct store *s, const struc
 	snprintf(f->self, sizeof(f->self), "%s", c->control_plane_id);
 	image_init(&f->image);
 	members_init(&f->members, c->node_grace_ms);
+	health_share_init(&f->health, l, s, f->self);
 	barriers_init(&f->barriers, l, &f->members);
 	timer_init(&f->tick, l, on_tick);
 	if (start_parts(f, c, e)) {
@@ -473,6 +513,27 @@ void fleet_on_challenge_hit(struct fleet *f,
 {
 	f->on_hit = fn;
 	f->on_hit_arg = arg;
+}
+
+void fleet_on_want(struct fleet *f, void (*fn)(const struct fleet_want *w, void *arg), void *arg)
+{
+	f->on_want = fn;
+	f->on_want_arg = arg;
+}
+
+void fleet_answer_want(struct fleet *f, const char *node_id, const struct want_answer *a)
+{
+	list_for_each(l, &f->server.streams)
+	{
+		if (strcmp(stream_at(l)->node.id, node_id) == 0)
+			stream_answer_want(stream_at(l), a);
+	}
+}
+
+void fleet_target_health(struct fleet *f, const json_t *targets,
+			 void (*done)(json_t *states, void *arg), void *arg)
+{
+	health_share_read(&f->health, targets, done, arg);
 }
 
 void fleet_nodes(struct fleet *f, store_done done, void *arg)

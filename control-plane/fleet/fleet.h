@@ -15,6 +15,7 @@
 #include "common/metrics/metrics.h"
 #include "common/net/addr.h"
 #include "common/net/loop.h"
+#include "control-plane/fleet/encode.h"
 #include "control-plane/store/store.h"
 
 struct fleet;
@@ -67,10 +68,23 @@ void fleet_on_challenge_hit(struct fleet *f,
 			    void (*fn)(const char *challenge_id, const char *node_id,
 				       uint32_t count, void *arg),
 			    void *arg);
+/* A data plane of this control plane wants a certificate (issuance on demand). Texts live during
+ * the call; client is an IP address, or "" when it is not known. */
+struct fleet_want {
+	const char *node_id, *hostname, *host, *client;
+};
+/* Who decides; NULL: every name is refused. The answer may come at any time, or never. */
+void fleet_on_want(struct fleet *f, void (*fn)(const struct fleet_want *w, void *arg), void *arg);
+/* A node that is gone meanwhile asks again where it went. */
+void fleet_answer_want(struct fleet *f, const char *node_id, const struct want_answer *a);
 /* /clustering/data-planes rows (kong-admin-api.md 3.6, and Cardea's own `revision`, `nack`,
  * `refused`, `connected`, `control_plane`), from the nodes table; r->rows are shaped as shown to
  * clients. */
 void fleet_nodes(struct fleet *f, store_done done, void *arg);
+
+/* What the data planes of the cluster say of targets: as health_share_read. */
+void fleet_target_health(struct fleet *f, const json_t *targets,
+			 void (*done)(json_t *states, void *arg), void *arg);
 
 /* --- the log level --- */
 

@@ -144,6 +144,21 @@ void stream_kick(struct stream *s)
 		timer_start(&s->server->turn, 0, 0);
 }
 
+void stream_answer_want(struct stream *s, const struct want_answer *a)
+{
+	struct buf b = BUF_INIT;
+	struct err e = ERR_INIT;
+
+	/* Nodes ask for so many names at a time at most: this is no queue that grows. */
+	if (s->ended)
+		return;
+	if (encode_want_answer(&b, a, &e) == 0)
+		(void)sink_write(buf_str(&b), s);
+	else
+		log_error("a data plane is not answered", log_str("node", s->node.id), log_err(&e));
+	buf_deinit(&b);
+}
+
 /* --- receiving --- */
 
 static int take_hello(struct stream *s, const struct node_message *m, struct err *e)
@@ -185,6 +200,14 @@ static int take_report(struct stream *s, const struct node_message *m, struct er
 		node_message_hit(m, i, id, &count);
 		s->server->events.on_hit(s, id, count, s->server->events.arg);
 	}
+	if (m->targets_begin && s->server->events.on_targets_begin)
+		s->server->events.on_targets_begin(s, s->server->events.arg);
+	for (size_t i = 0; s->server->events.on_target && i < m->target_count; i++) {
+		struct target_report r;
+
+		node_message_target(m, i, &r);
+		s->server->events.on_target(s, &r, s->server->events.arg);
+	}
 	return 0;
 }
 
@@ -193,7 +216,9 @@ static int take_want(struct stream *s, const struct node_message *m, struct err 
 	if (s->node.state == NODE_NEW)
 		return err_set(e, ERR_INVALID, "want_certificate before hello");
 	log_debug("data plane wants a certificate", log_str("node", s->node.id),
-		  log_str("host", m->host));
+		  log_str("host", m->host), log_str("client", m->client));
+	if (s->server->events.on_want)
+		s->server->events.on_want(s, m->host, m->client, s->server->events.arg);
 	return 0;
 }
 

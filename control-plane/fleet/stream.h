@@ -41,6 +41,12 @@ struct stream_events {
 	/* The node acked or nacked: see stream->node. */
 	void (*on_answer)(struct stream *s, void *arg);
 	void (*on_hit)(struct stream *s, const char *challenge_id, uint32_t count, void *arg);
+	/* The node begins to tell of targets anew. */
+	void (*on_targets_begin)(struct stream *s, void *arg);
+	void (*on_target)(struct stream *s, const struct target_report *r, void *arg);
+	/* A client of the node asked for a name that has no certificate there; client: its address,
+	 * "" when it is not known. May be NULL. */
+	void (*on_want)(struct stream *s, const char *host, const char *client, void *arg);
 	/* Last call, for streams that said hello. The stream is freed when it returns. */
 	void (*on_gone)(struct stream *s, void *arg);
 	void *arg;
@@ -83,6 +89,8 @@ void stream_server_close(struct stream_server *s, void (*closed)(void *arg), voi
 const struct addr *stream_server_addr(const struct stream_server *s);
 /* The node may have something to send now. */
 void stream_kick(struct stream *s);
+/* Tells the node what becomes of a name that it asked for. */
+void stream_answer_want(struct stream *s, const struct want_answer *a);
 /* Ends the call with a gRPC status; what is in the image changes nothing any more. */
 void stream_end(struct stream *s, enum grpc_status status, const char *message);
 

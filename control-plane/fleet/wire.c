@@ -164,11 +164,13 @@ static int add_keys(const struct maker *m, Cardea__V1__Record *record, const str
 	return 0;
 }
 
+/* A secret inside a record is for the control plane (the account of plugin "acme"). */
 static int add_fields(const struct maker *m, Cardea__V1__Record *record, const struct field *f,
 		      const json_t *json)
 {
 	for (size_t i = 0; i < f->field_count; i++)
-		if (add_field(m, record->fields, &record->n_fields, f->fields[i].name,
+		if (!(f->fields[i].flags & FIELD_SECRET) &&
+		    add_field(m, record->fields, &record->n_fields, f->fields[i].name,
 			      &f->fields[i], json_object_get(json, f->fields[i].name)) < 0)
 			return -1;
 	return 0;

@@ -4,8 +4,10 @@
 
 #include <stdlib.h>
 
+#include "common/core/codec.h"
 #include "common/pki/cert.h"
 #include "common/pki/key.h"
+#include "common/pki/staple.h"
 #include "control-plane/model/entity.h"
 #include "control-plane/model/host.h"
 
@@ -41,6 +43,23 @@ int certificate_check_key(const json_t *value, struct err *e)
 			       "invalid key: a file's name instead of PEM text (curl sends the "
 			       "content with --form)");
 	return key_check_pem(text_of(value), e);
+}
+
+static int check_staple(const json_t *value, struct err *e)
+{
+	struct buf der = BUF_INIT;
+	int64_t from, until;
+	int rc;
+
+	buf_init(&der, STAPLE_MAX + 1);
+	if (base64_decode(&der, text_of(value), NULL) != 0)
+		rc = err_set(e, ERR_INVALID,
+			     "must be base64 of the DER of an OCSP response, at most %d bytes",
+			     STAPLE_MAX);
+	else
+		rc = staple_span(buf_str(&der), &from, &until, e);
+	buf_deinit(&der);
+	return rc;
 }
 
 static int check_snis(const json_t *value, struct err *e)
@@ -94,6 +113,8 @@ static const struct field fields[] = {
 	 .type = FIELD_STRING,
 	 .flags = FIELD_SECRET,
 	 .check = certificate_check_key},
+	{.name = "ocsp_response", .type = FIELD_STRING, .check = check_staple},
+	{.name = "ocsp_response_alt", .type = FIELD_STRING, .check = check_staple},
 	{
 		.name = "snis",
 		.type = FIELD_ARRAY,
@@ -156,6 +177,57 @@ static void check_types(const json_t *entity, struct violations *v)
 	X509_free(second);
 }
 
+static const struct {
+	const char *staple, *cert;
+} staples[] = {{"ocsp_response", "cert"}, {"ocsp_response_alt", "cert_alt"}};
+
+static int check_staple_of(struct str staple, const struct pem_blocks *certs, struct err *e)
+{
+	struct buf der = BUF_INIT;
+	X509 *leaf = NULL, *issuer = NULL;
+	int rc = -1;
+
+	if (cert_from_der(&leaf, buf_str(&certs->items[0].der), e) == 0 &&
+	    (certs->count < 2 || cert_from_der(&issuer, buf_str(&certs->items[1].der), e) == 0) &&
+	    base64_decode(&der, staple, e) == 0)
+		rc = staple_check(buf_str(&der), leaf, issuer, e);
+	X509_free(leaf);
+	X509_free(issuer);
+	buf_deinit(&der);
+	return rc;
+}
+
+/* cert: of pairs that were checked. */
+static void check_staple_for(struct str staple, struct str cert, const char *path,
+			     struct violations *v)
+{
+	struct pem_blocks certs;
+	struct err e = ERR_INIT;
+	int rc;
+
+	if (pem_parse(&certs, cert, &e) != 0) {
+		violations_add(v, path, "%s", e.message);
+		return;
+	}
+	rc = check_staple_of(staple, &certs, &e);
+	pem_free(&certs);
+	if (rc != 0)
+		violations_add(v, path, "%s", e.message);
+}
+
+static void check_staples(const json_t *entity, struct violations *v)
+{
+	for (size_t i = 0; i < array_len(staples); i++) {
+		struct str staple = member(entity, staples[i].staple);
+		struct str cert = member(entity, staples[i].cert);
+
+		if (staple.ptr && !cert.ptr)
+			violations_add(v, staples[i].staple, "there is no %s", staples[i].cert);
+		else if (staple.ptr)
+			check_staple_for(staple, cert, staples[i].staple, v);
+	}
+}
+
 static void check(const json_t *entity, struct violations *v)
 {
 	bool cert_alt = member(entity, "cert_alt").ptr;
@@ -166,11 +238,27 @@ static void check(const json_t *entity, struct violations *v)
 					 "'key_alt'");
 	certificate_check_pair(member(entity, "cert"), member(entity, "key"), "cert",
 			       "certificate does not match key", v);
+	if (!violations_any(v))
+		check_staples(entity, v);
 	if (!cert_alt || !key_alt)
 		return;
 	certificate_check_pair(member(entity, "cert_alt"), member(entity, "key_alt"), "cert_alt",
 			       "alternative certificate does not match key", v);
 	check_types(entity, v);
+}
+
+/* What was said of a certificate goes with it, unless something is said of the new one. */
+static void prepare(json_t *input, const json_t *old, struct violations *v)
+{
+	for (size_t i = 0; old && i < array_len(staples); i++) {
+		const json_t *cert = json_object_get(input, staples[i].cert);
+
+		if (cert && !json_equal(cert, json_object_get(old, staples[i].cert)) &&
+		    json_is_string(json_object_get(old, staples[i].staple)) &&
+		    !json_object_get(input, staples[i].staple) &&
+		    json_object_set_new(input, staples[i].staple, json_null()) < 0)
+			v->no_memory = true;
+	}
 }
 
 static const char *const all_or_none[] = {"cert_alt", "key_alt", NULL};
@@ -180,6 +268,7 @@ const struct entity entity_certificates = {
 	.singular = "certificate",
 	.fields = fields,
 	.field_count = array_len(fields),
+	.prepare = prepare,
 	.check = check,
 	.all_or_none = all_or_none,
 	.has_tags = true,

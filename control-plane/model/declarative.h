@@ -56,6 +56,7 @@ struct declarative_options {
 	/* References by id to what the document does not hold are left to the database. Else, as in
 	 * Kong, they are refused. Names must always be in the document. */
 	bool open;
+	bool verify; /* tls_certificate_verify: verification.h */
 };
 
 struct declarative {

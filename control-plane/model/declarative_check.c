@@ -1,6 +1,7 @@
 /* Each item of a declarative document by its entity's table. */
 #include "control-plane/model/declarative_internal.h"
 #include "control-plane/model/validate.h"
+#include "control-plane/model/verification.h"
 
 static const struct {
 	const char *name;
@@ -120,6 +121,8 @@ static int check_item(struct declarative *d, struct declarative_item *item)
 		item->row = entity_create(item->entity, copy, d->options.now_ms, &v);
 		check_metas(item, &v);
 		entity_refuse_transient(item->entity, item->row, &v);
+		if (d->options.verify)
+			verification_check(item->entity, item->row, &v);
 		rc = v.no_memory ? -1 : keep_violations(item, &v);
 	}
 	if (item->violations) {

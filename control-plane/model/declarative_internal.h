@@ -27,7 +27,8 @@ bool declarative_meta(const char *name, const json_t *value, const char **text);
  * there are. -1: out of memory. */
 int declarative_take_id(const struct declarative *d, struct declarative_item *item,
 			struct map *occurrences) must_check;
-/* What all rows together must keep (declarative_unique.c). */
+/* What all rows together must keep, references inside plugins' config included
+ * (declarative_unique.c). */
 void declarative_unique(struct declarative *d);
 
 #endif

@@ -1,5 +1,5 @@
-/* What all rows of a declarative document together must keep: ids, unique fields, and fields that
- * are unique together. Kong's texts. */
+/* What all rows of a declarative document together must keep: ids, unique fields, fields that are
+ * unique together, and the authorities that plugins name. Kong's texts. */
 #include <stdlib.h>
 
 #include "control-plane/model/declarative_internal.h"
@@ -117,18 +117,43 @@ static void check_row(struct declarative *d, struct map *ids, struct map *seen, 
 		check_composite(d, seen, i);
 }
 
+/* Those of the database are not seen here: it looks after them itself. */
+static void check_authorities(struct declarative *d, const struct map *authorities, size_t i)
+{
+	const json_t *config = json_object_get(d->items[i].row, "config"), *one;
+	size_t k;
+
+	json_array_foreach(json_object_get(config, "ca_certificates"), k, one)
+	{
+		const char *id = json_string_value(one);
+
+		if (!map_get(authorities, str_from(id)))
+			declarative_late(d, i, d->items[i].id,
+					 "invalid reference 'config.ca_certificates: %s' (no such "
+					 "entry in 'ca_certificates')",
+					 id);
+	}
+}
+
 void declarative_unique(struct declarative *d)
 {
-	struct map ids, seen;
+	struct map ids, seen, authorities;
 
+	map_init(&authorities);
 	for (size_t i = 0; i < d->count;) {
 		const struct entity *t = d->items[i].entity;
 
 		map_init(&ids);
 		map_init(&seen);
-		for (; i < d->count && d->items[i].entity == t; i++)
+		for (; i < d->count && d->items[i].entity == t; i++) {
 			check_row(d, &ids, &seen, i);
+			if (t == &entity_ca_certificates)
+				(void)is_new(d, &authorities, str_from(d->items[i].id));
+			if (t == &entity_plugins && !d->options.open)
+				check_authorities(d, &authorities, i);
+		}
 		map_deinit(&ids);
 		map_deinit(&seen);
 	}
+	map_deinit(&authorities);
 }

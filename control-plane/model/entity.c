@@ -32,10 +32,19 @@ static const struct field precise_fields[] = {
 
 /* References before referrers. */
 static const struct entity *const entities[] = {
-	&entity_certificates,	 &entity_snis,		 &entity_ca_certificates,
-	&entity_services,	 &entity_routes,	 &entity_upstreams,
-	&entity_targets,	 &entity_consumers,	 &entity_plugins,
-	&entity_acme_challenges, &entity_ticket_secrets,
+	&entity_certificates,
+	&entity_snis,
+	&entity_ca_certificates,
+	&entity_services,
+	&entity_routes,
+	&entity_upstreams,
+	&entity_targets,
+	&entity_consumers,
+	&entity_mtls_auth_credentials,
+	&entity_plugins,
+	&entity_acme_authorities,
+	&entity_acme_challenges,
+	&entity_ticket_secrets,
 };
 
 const struct entity *entity_at(size_t i)
@@ -47,6 +56,22 @@ const struct entity *entity_find(struct str name)
 {
 	for (size_t i = 0; i < array_len(entities); i++)
 		if (str_eq(str_from(entities[i]->name), name))
+			return entities[i];
+	return NULL;
+}
+
+const char *entity_path(const struct entity *t, bool below)
+{
+	if (below && t->path_below)
+		return t->path_below;
+	return t->path ? t->path : t->name;
+}
+
+const struct entity *entity_of_path(struct str segment, bool below)
+{
+	for (size_t i = 0; i < array_len(entities); i++)
+		if (str_eq(str_from(entity_path(entities[i], false)), segment) ||
+		    (below && str_eq(str_from(entity_path(entities[i], true)), segment)))
 			return entities[i];
 	return NULL;
 }

@@ -15,6 +15,8 @@ struct condition; /* condition.h */
 struct entity {
 	const char *name;	    /* "certificates": table, path, kind in the feed */
 	const char *singular;	    /* "certificate" */
+	const char *path;	    /* segment of the admin API's paths; NULL: name */
+	const char *path_below;	    /* the same below a parent; NULL: path */
 	const char *endpoint_key;   /* field that addresses it besides id: "name"; NULL: none */
 	const struct field *fields; /* the entity's own, without the common ones */
 	size_t field_count;
@@ -41,20 +43,26 @@ struct entity {
 	bool precise_times; /* time stamps with milliseconds */
 };
 
-extern const struct entity entity_certificates;	   /* model/certificate.c */
-extern const struct entity entity_snis;		   /* model/sni.c */
-extern const struct entity entity_ca_certificates; /* model/ca_certificate.c */
-extern const struct entity entity_services;	   /* model/service.c */
-extern const struct entity entity_routes;	   /* model/route.c */
-extern const struct entity entity_upstreams;	   /* model/upstream.c */
-extern const struct entity entity_targets;	   /* model/target.c */
-extern const struct entity entity_consumers;	   /* model/consumer.c */
-extern const struct entity entity_plugins;	   /* model/plugin.c */
-extern const struct entity entity_acme_challenges; /* model/acme_challenge.c, internal */
-extern const struct entity entity_ticket_secrets;  /* model/ticket_secret.c, internal */
+extern const struct entity entity_certificates;		 /* model/certificate.c */
+extern const struct entity entity_snis;			 /* model/sni.c */
+extern const struct entity entity_ca_certificates;	 /* model/ca_certificate.c */
+extern const struct entity entity_services;		 /* model/service.c */
+extern const struct entity entity_routes;		 /* model/route.c */
+extern const struct entity entity_upstreams;		 /* model/upstream.c */
+extern const struct entity entity_targets;		 /* model/target.c */
+extern const struct entity entity_consumers;		 /* model/consumer.c */
+extern const struct entity entity_plugins;		 /* model/plugin.c */
+extern const struct entity entity_mtls_auth_credentials; /* model/mtls_auth_credential.c */
+extern const struct entity entity_acme_challenges;	 /* model/acme_challenge.c, internal */
+extern const struct entity entity_acme_authorities;	 /* model/acme_authority.c */
+extern const struct entity entity_ticket_secrets;	 /* model/ticket_secret.c, internal */
 
 /* NULL when there is none. */
 const struct entity *entity_find(struct str name);
+/* The segment of a path that stands for it, on top or below a parent. */
+const char *entity_path(const struct entity *t, bool below);
+/* The other way: NULL when there is none. Below a parent the one on top is taken too. */
+const struct entity *entity_of_path(struct str segment, bool below);
 /* All, in an order in which references come before referrers. NULL at the end. */
 const struct entity *entity_at(size_t i);
 /* All fields with the common ones (id, created_at, updated_at, tags) first; NULL at the end. */

@@ -37,6 +37,7 @@ enum field_flag {
 			 * not stored in a record's either (config.cert of the ssl plugin) */
 	FIELD_CASELESS = 1 << 5,   /* unique and looked up without regard to ASCII case */
 	FIELD_WRITE_ONLY = 1 << 6, /* a TRANSIENT that is never shown (services.url) */
+	FIELD_EMPTY = 1 << 8,	   /* STRING: may be empty */
 	FIELD_PRECISE = 1 << 7,	   /* TIMESTAMP: seconds with milliseconds, as a float */
 };
 

@@ -111,6 +111,8 @@ const struct field healthchecks_fields[HEALTHCHECKS_FIELDS] = {
 		.fallback = "0",
 		.max = PERCENT,
 	},
+	/* Cardea's own: over the threshold, or with nobody healthy, all targets are used. */
+	{.name = "panic", .type = FIELD_BOOLEAN, .fallback = "false"},
 	RECORD("active", active),
 	RECORD("passive", passive),
 };

@@ -5,7 +5,7 @@
 
 #include "control-plane/model/field.h"
 
-enum { HEALTHCHECKS_FIELDS = 3 };
+enum { HEALTHCHECKS_FIELDS = 4 };
 extern const struct field healthchecks_fields[HEALTHCHECKS_FIELDS];
 
 #endif

@@ -55,7 +55,8 @@ static const char *words_of(const struct field *f)
 static json_t *text_schema(const struct field *f)
 {
 	json_t *out = json_pack("{s:s, s:I}", "type", "string", "minLength",
-				(json_int_t)(f->len_min ? f->len_min : 1));
+				f->flags & FIELD_EMPTY ? (json_int_t)0
+						       : (json_int_t)(f->len_min ? f->len_min : 1));
 	json_t *values = f->one_of ? json_array() : NULL;
 
 	for (size_t i = 0; values && f->one_of[i]; i++)

@@ -10,10 +10,7 @@
 
 /* A path of an upstream: begins with `/`, no empty segments, characters of RFC 3986. */
 int path_check(const json_t *value, struct err *e) must_check;
-/* routes.paths: `/...` in normal form, or `~/...`, a regular expression. */
+/* routes.paths: `/...` in normal form (common/http/path.h), or `~/...`, a regular expression. */
 int path_check_route(const json_t *value, struct err *e) must_check;
-/* Appends the normal form: dot segments gone, %XX of unreserved characters decoded, the others in
- * upper case (RFC 3986 section 6.2.2). s begins with `/` and its %XX are valid. */
-int path_normalise(struct buf *out, struct str s, struct err *e) must_check;
 
 #endif

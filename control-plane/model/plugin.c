@@ -78,10 +78,12 @@ static void prepare(json_t *input, const json_t *old, struct violations *v)
 
 static void check(const json_t *entity, struct violations *v)
 {
+	static const char *const scopes[] = {"consumer", "service", "route"};
 	const struct plugin_schema *s = schema_of(entity);
 
-	if (s && s->no_consumer && condition_is_set(entity, "consumer"))
-		violations_add(v, "consumer", "value must be null");
+	for (size_t i = 0; s && i < array_len(scopes); i++)
+		if ((s->refuses & (1U << i)) && condition_is_set(entity, scopes[i]))
+			violations_add(v, scopes[i], "value must be null");
 	if (s && s->check)
 		s->check(json_object_get(entity, "config"), v);
 }

@@ -5,6 +5,12 @@
 
 #include "control-plane/model/field.h"
 
+enum plugin_scope {
+	PLUGIN_FOR_CONSUMER = 1 << 0,
+	PLUGIN_FOR_SERVICE = 1 << 1,
+	PLUGIN_FOR_ROUTE = 1 << 2,
+};
+
 struct plugin_schema {
 	const char *name;
 	const char *version;
@@ -13,7 +19,7 @@ struct plugin_schema {
 	/* Checks over several fields of config, after each is right; paths begin with "config.".
 	 * May be NULL. */
 	void (*check)(const json_t *config, struct violations *v);
-	bool no_consumer; /* not for single consumers */
+	unsigned refuses; /* PLUGIN_FOR_...: what it cannot be scoped to */
 };
 
 /* The plugin of Kong 0.3 to 0.9 that gave a host its certificate. Its config.cert and config.key

@@ -341,6 +341,13 @@ static void check_snis(const json_t *route, const json_t *protocols, struct viol
 				 "'tls' or 'tls_passthrough'");
 }
 
+/* Nothing is promised that no data plane does. */
+static void check_served(const json_t *protocols, struct violations *v)
+{
+	if (!violations_any(v) && has_protocol(protocols, "udp"))
+		violations_add(v, "protocols", "udp is not served: data planes listen on TCP only");
+}
+
 static void check(const json_t *entity, struct violations *v)
 {
 	const json_t *protocols = json_object_get(entity, "protocols");
@@ -350,6 +357,7 @@ static void check(const json_t *entity, struct violations *v)
 		return;
 	check_snis(entity, protocols, v);
 	check_needed(entity, protocols, v);
+	check_served(protocols, v);
 }
 
 /* gRPC routes keep the path unless told otherwise, and cannot be told. */

@@ -57,7 +57,7 @@ static void describe_limits(json_t *out, const struct field *f)
 	if (f->min || f->max)
 		json_object_set_new(out, "between",
 				    json_pack("[I, I]", (json_int_t)f->min, (json_int_t)f->max));
-	if (f->len_min)
+	if (f->len_min || (f->flags & FIELD_EMPTY))
 		json_object_set_new(out, "len_min", json_integer((json_int_t)f->len_min));
 	if (f->type == FIELD_STRING && (f->flags & FIELD_UNIQUE))
 		json_object_set_new(out, "len_max", json_integer(FIELD_UNIQUE_MAX));
@@ -162,6 +162,7 @@ json_t *schema_of_tags(void)
 json_t *schema_of_plugin(const struct plugin_schema *p)
 {
 	static const char *const shared[] = {"consumer", "service", "route", "protocols"};
+	/* The first three are scopes, in the order of enum plugin_scope. */
 	json_t *fields = json_array();
 
 	for (size_t i = 0; i < array_len(shared); i++) {
@@ -170,7 +171,7 @@ json_t *schema_of_plugin(const struct plugin_schema *p)
 		json_t *shape = describe(f);
 
 		/* "eq": null is how Kong says that a scope is not for this plugin. */
-		if (i == 0 && p->no_consumer)
+		if (i < 3 && (p->refuses & (1U << i)))
 			json_object_set_new(shape, "eq", json_null());
 		json_array_append_new(fields, json_pack("{s:o}", shared[i], shape));
 	}

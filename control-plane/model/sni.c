@@ -2,6 +2,8 @@
 #include "control-plane/model/entity.h"
 #include "control-plane/model/host.h"
 
+static const char *const versions[] = {"TLSv1.2", "TLSv1.3", NULL};
+
 static const struct field fields[] = {
 	{
 		.name = "name",
@@ -15,6 +17,8 @@ static const struct field fields[] = {
 		.flags = FIELD_REQUIRED,
 		.reference = "certificates",
 	},
+	/* Cardea's own: the oldest version of TLS in handshakes for this name. */
+	{.name = "tls_min_version", .type = FIELD_STRING, .one_of = versions},
 };
 
 const struct entity entity_snis = {

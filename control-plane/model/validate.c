@@ -52,7 +52,7 @@ static void refuse_one_of(const struct field *f, const struct path *p, struct vi
 static json_t *normalise_string(const struct field *f, const json_t *given, struct path *p,
 				struct violations *v)
 {
-	size_t min = f->len_min ? f->len_min : 1;
+	size_t min = f->flags & FIELD_EMPTY ? 0 : f->len_min ? f->len_min : 1;
 	const char *text = json_string_value(given);
 
 	if (!text)

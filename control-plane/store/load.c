@@ -25,7 +25,7 @@ struct load {
 	char *file;
 	struct buf text;
 	json_t *tree;
-	bool flatten;
+	bool flatten, verify;
 	/* What came out of it. */
 	struct memory_state *state;
 	char hash[LOAD_HASH_SIZE];
@@ -166,7 +166,7 @@ static int accept_document(struct load *l, const struct declarative *d, struct e
 static void on_pool(struct work *w)
 {
 	struct load *l = container_of(w, struct load, work);
-	const struct declarative_options o = {.now_ms = clock_wall_ms()};
+	const struct declarative_options o = {.now_ms = clock_wall_ms(), .verify = l->verify};
 	struct err *e = &l->result.err;
 	struct declarative d = {.count = 0};
 
@@ -220,6 +220,7 @@ static void on_loaded(struct work *w)
 
 static int load_init(struct load *l, const struct load_request *q, struct err *e)
 {
+	l->verify = q->verify;
 	if (q->file) {
 		l->file = strdup(q->file);
 		return l->file ? 0 : err_memory(e, "loading a configuration");

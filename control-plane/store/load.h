@@ -17,6 +17,7 @@ struct load_request {
 	struct buf *text; /* JSON or YAML; taken over, and left empty */
 	json_t *tree;	  /* a document that was parsed; a reference is taken */
 	bool flatten;	  /* the fault lists what is wrong by entity */
+	bool verify;	  /* tls_certificate_verify: model/verification.h */
 };
 
 enum load_outcome {

@@ -7,6 +7,7 @@
 #include "common/core/clock.h"
 #include "common/core/codec.h"
 #include "common/core/log.h"
+#include "control-plane/store/record_secrets.h"
 
 /* What a secret is bound to: its place, so that swapped rows do not open. */
 static int context_of(struct buf *out, const struct entity *t, const struct field *f,
@@ -84,21 +85,51 @@ static bool has_transient(const struct field *f)
 	return false;
 }
 
-/* What is stored of a value: records without their transient members. *out is a new reference;
- * NULL when there is no value. */
-static int stored_value(const struct field *f, const json_t *row, json_t **out, struct err *e)
+static const struct field *shape_of(const struct field *f, const json_t *row)
+{
+	const struct field *variant = f->variant ? f->variant(row) : NULL;
+
+	return variant ? variant : f;
+}
+
+static int path_of(struct buf *out, const struct entity *t, const struct field *f, struct err *e)
+{
+	return buf_addf(out, e, "%s.%s", t->name, f->name);
+}
+
+static int seal_members(const struct sql *s, const struct keyring *k, const struct field *f,
+			const json_t *row, json_t *value, struct err *e)
+{
+	const char *id = json_string_value(json_object_get(row, "id"));
+	struct buf path = BUF_INIT;
+	int rc = path_of(&path, s->entity, f, e);
+
+	if (rc == 0)
+		rc = record_secrets_seal(f, value, path.data, id ? id : "", k, e);
+	buf_deinit(&path);
+	return rc;
+}
+
+/* What is stored of a value: records without their transient members, and with their secrets
+ * sealed. *out is a new reference; NULL when there is no value. */
+static int stored_value(const struct sql *s, const struct keyring *k, const struct field *f,
+			const json_t *row, json_t **out, struct err *e)
 {
 	json_t *value = json_object_get(row, f->name);
 
-	if (f->variant && f->variant(row))
-		f = f->variant(row);
-	if (f->type != FIELD_RECORD || !json_is_object(value) || !has_transient(f)) {
+	f = shape_of(f, row);
+	if (f->type != FIELD_RECORD || !json_is_object(value) ||
+	    (!has_transient(f) && !record_secrets_has(f))) {
 		*out = json_incref(value);
 		return 0;
 	}
-	*out = json_copy(value);
+	*out = json_deep_copy(value);
 	if (!*out)
 		return err_memory(e, "statement");
+	if (record_secrets_has(f) && seal_members(s, k, f, row, *out, e) < 0) {
+		json_decref(*out);
+		return -1;
+	}
 	for (size_t i = 0; i < f->field_count; i++)
 		if (f->fields[i].flags & FIELD_TRANSIENT)
 			json_object_del(*out, f->fields[i].name);
@@ -113,7 +144,7 @@ static int encode_field(const struct sql *s, const struct keyring *k, const stru
 	struct str plain;
 	int rc = 0;
 
-	if (stored_value(f, row, &value, e) < 0)
+	if (stored_value(s, k, f, row, &value, e) < 0)
 		return -1;
 	plain = (struct str){json_string_value(value), json_string_length(value)};
 	*null = !value || json_is_null(value);
@@ -202,6 +233,27 @@ static json_t *decode_value(const struct field *f, struct str text)
 	return json_loadb(text.ptr, text.len, JSON_DECODE_ANY, NULL);
 }
 
+/* value, with its secrets open; the fields before it are in row. */
+static json_t *decode_record(const struct sql *s, const struct keyring *k, const struct field *f,
+			     const char *id, const json_t *row, json_t *value,
+			     enum rows_secrets *secrets)
+{
+	struct buf path = BUF_INIT;
+	struct err e = ERR_INIT;
+
+	f = shape_of(f, row);
+	if (!record_secrets_has(f))
+		return value;
+	if (path_of(&path, s->entity, f, &e) < 0 ||
+	    record_secrets_open(f, value, path.data, id, k, &e) < 0) {
+		log_error("a stored secret does not open", log_str("entity", s->entity->name),
+			  log_str("field", f->name), log_str("id", id), log_err(&e));
+		*secrets = e.kind == ERR_NOT_FOUND ? ROWS_NO_KEY : ROWS_DAMAGED;
+	}
+	buf_deinit(&path);
+	return value;
+}
+
 json_t *rows_decode(const struct sql *s, const struct keyring *k, const struct pg_result *r,
 		    size_t row, enum rows_secrets *secrets, struct err *e)
 {
@@ -222,6 +274,8 @@ json_t *rows_decode(const struct sql *s, const struct keyring *k, const struct p
 			value = decode_secret(s, k, f, id ? id : "", text, &found);
 		else
 			value = decode_value(f, text);
+		if (json_is_object(value))
+			value = decode_record(s, k, f, id ? id : "", out, value, &found);
 		rc = json_object_set_new_nocheck(out, f->name, value);
 	}
 	if (rc == 0)

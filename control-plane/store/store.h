@@ -158,6 +158,8 @@ struct store_note {
 /* Stored with the transaction's revision, in the transaction. The last one counts. A store in
  * memory keeps none. */
 void txn_note(struct txn *t, const struct store_note *n);
+/* A note beside those before it. */
+void txn_note_also(struct txn *t, const struct store_note *n);
 /* Runs it; frees the txn after done. A commit whose answer was lost is looked up by its operation
  * id before done is called. */
 void txn_commit(struct txn *t, store_done done, void *arg);

@@ -222,6 +222,24 @@ void txn_note(struct txn *t, const struct store_note *n)
 		t->note = note_encode(n, &t->batch.arena, &t->err);
 }
 
+void txn_note_also(struct txn *t, const struct store_note *n)
+{
+	struct str before = str_from(t->note);
+	bool list = str_starts(before, STR("["));
+	struct buf all = BUF_INIT;
+
+	txn_note(t, n);
+	if (before.len == 0 || t->err.kind != ERR_NONE)
+		return;
+	/* "[a,b]" and "c", or "a" and "b" */
+	if (buf_addf(&all, &t->err, "%s%.*s,%s]", list ? "" : "[", (int)(before.len - list),
+		     before.ptr, t->note) == 0)
+		t->note = arena_str(&t->batch.arena, buf_str(&all)).ptr;
+	if (!t->note)
+		err_memory(&t->err, "audit notes");
+	buf_deinit(&all);
+}
+
 static bool contains_word(const char *sql, const char *word)
 {
 	return strcasestr(sql, word) != NULL;
@@ -347,6 +365,15 @@ static void fault_in_use(struct store_result *r, const struct about *a, const st
 	r->key = json_pack("{s:s}", "id", f->constraint);
 }
 
+/* cardea_plugin_authorities: the id of what is not there stands where a constraint's name would. */
+static void fault_dangling(struct store_result *r, const struct about *a,
+			   const struct pg_failure *f)
+{
+	(void)a;
+	r->fault = STORE_FOREIGN;
+	r->key = json_pack("{s:{s:s}}", f->table, "id", f->constraint);
+}
+
 static void fault_lease(struct store_result *r, const struct about *a, const struct pg_failure *f)
 {
 	(void)a;
@@ -369,9 +396,9 @@ static void fault_of(struct store_result *r, const struct txn *t, const struct p
 		void (*map)(struct store_result *r, const struct about *a,
 			    const struct pg_failure *f);
 	} maps[] = {
-		{"23505", fault_unique}, {"23503", fault_foreign}, {"23001", fault_foreign},
-		{"CA001", fault_gone},	 {"CA002", fault_lease},   {"CA003", fault_version},
-		{"CA004", fault_in_use},
+		{"23505", fault_unique}, {"23503", fault_foreign},  {"23001", fault_foreign},
+		{"CA001", fault_gone},	 {"CA002", fault_lease},    {"CA003", fault_version},
+		{"CA004", fault_in_use}, {"CA005", fault_dangling},
 	};
 	static const struct about nothing = {NULL, NULL, STORE_OK, false};
 	const struct about *a = f->statement < t->about_cap ? &t->about[f->statement] : &nothing;

@@ -1,5 +1,7 @@
 #include "data-plane/proxy/upstream_path.h"
 
+#include "common/http/path.h"
+
 /* What was matched may have ended within a segment: the rest must not climb. */
 static struct str without_dots(struct str rest)
 {
@@ -57,7 +59,7 @@ static int append_v1(struct buf *out, struct str base, struct str rest, struct e
 	return join(out, both ? chop(base) : base, rest, STR(""), e);
 }
 
-int upstream_path(struct buf *out, const struct upstream_path_rule *rule, struct str path,
+static int append(struct buf *out, const struct upstream_path_rule *rule, struct str path,
 		  struct str matched, struct err *e)
 {
 	struct str base = rule->base.len ? rule->base : STR("/");
@@ -69,4 +71,12 @@ int upstream_path(struct buf *out, const struct upstream_path_rule *rule, struct
 	if (!rule->strip)
 		return append_whole(out, base, path, e);
 	return rule->v1 ? append_v1(out, base, rest, e) : append_rest(out, base, path, rest, e);
+}
+
+int upstream_path(struct buf *out, const struct upstream_path_rule *rule, struct str path,
+		  struct str matched, struct err *e)
+{
+	size_t from = out->len;
+
+	return append(out, rule, path, matched, e) < 0 ? -1 : http_path_escape(out, from, e);
 }

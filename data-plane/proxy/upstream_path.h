@@ -13,8 +13,9 @@ struct upstream_path_rule {
 	bool v1;	 /* path_handling */
 };
 
-/* Appends it. path: of the request, in normal form; matched: the begin of it that the route's path
- * matched, STR_NONE when the route has none. Fails as buf_add does. */
+/* Appends it, fit to be sent. path: of the request, in normal form (common/http/path.h); matched:
+ * the begin of it that the route's path matched, STR_NONE when the route has none. Fails as buf_add
+ * does. */
 int upstream_path(struct buf *out, const struct upstream_path_rule *rule, struct str path,
 		  struct str matched, struct err *e) must_check;
 

@@ -1,5 +1,6 @@
 #include "data-plane/sync/apply.h"
 
+#include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,10 +8,11 @@
 #include "common/core/log.h"
 #include "common/pki/cert.h"
 #include "common/pki/signer.h"
+#include "data-plane/sync/apply_entities.h"
 #include "data-plane/sync/cache.h"
 #include "data-plane/sync/decode.h"
-#include "data-plane/sync/fields.h"
 #include "data-plane/sync/suspects.h"
+#include "data-plane/sync/verification.h"
 #include "data-plane/tables/tables.h"
 
 struct apply {
@@ -25,6 +27,7 @@ struct apply {
 	bool open;     /* something was staged, or a snapshot began */
 	bool snapshot; /* what is staged replaces everything */
 	bool refused;  /* a change was refused: only a rollback may follow */
+	bool verify;   /* sync/verification.h */
 	bool loading;  /* from the cache: was checked before it was written */
 };
 
@@ -64,9 +67,19 @@ uint64_t apply_revision(const struct apply *a)
 	return a->revision;
 }
 
+void apply_set_cache(struct apply *a, struct cache *c)
+{
+	a->cache = c;
+}
+
 void apply_watch(struct apply *a, struct suspects *s)
 {
 	a->suspects = s;
+}
+
+void apply_enforce_verification(struct apply *a)
+{
+	a->verify = true;
 }
 
 static bool caching(const struct apply *a)
@@ -114,7 +127,8 @@ static int put_certificate(struct apply *a, const struct change *c, struct err *
 	for (size_t i = 0; i < c->u.certificate.count; i++) {
 		const struct change_pair *p = &c->u.certificate.pairs[i];
 
-		pairs[i] = (struct cert_source){p->leaf, p->chain, p->chain_count, p->key};
+		pairs[i] =
+			(struct cert_source){p->leaf, p->chain, p->chain_count, p->key, p->staple};
 		if (!a->loading && check_pair(a, p, e) != 0)
 			return -1;
 	}
@@ -124,8 +138,12 @@ static int put_certificate(struct apply *a, const struct change *c, struct err *
 
 static int put_sni(struct apply *a, const struct change *c, struct err *e)
 {
+	uint16_t minimum = c->u.sni.tls_min_version;
+
+	if (minimum && minimum != TLS1_2_VERSION && minimum != TLS1_3_VERSION)
+		return err_set(e, ERR_INVALID, "tls_min_version 0x%04x is not known", minimum);
 	return certs_put_sni(&a->tables->certs, &a->tables->txn, c->id, c->u.sni.name,
-			     c->u.sni.certificate_id, e);
+			     c->u.sni.certificate_id, minimum, e);
 }
 
 static int put_challenge(struct apply *a, const struct change *c, struct err *e)
@@ -160,77 +178,11 @@ static int remove_ticket(struct apply *a, const struct change *c, struct err *e)
 	return tickets_remove(&a->tables->tickets, &a->tables->txn, c->id, e);
 }
 
-/* --- routes --- */
-
-static int texts(const struct change *c, const char *name, struct arena *a, struct route_texts *out,
-		 struct err *e)
-{
-	struct fields_texts t;
-
-	if (fields_texts(c->u.fields, name, a, &t, e) < 0)
-		return -1;
-	*out = (struct route_texts){t.items, t.count};
-	return 0;
-}
-
-static int headers(const struct change *c, struct arena *a, struct route_source *s, struct err *e)
-{
-	const struct fields *map = fields_record(c->u.fields, "headers");
-	size_t n = fields_count(map);
-	struct route_header_source *h;
-
-	if (n == 0)
-		return 0;
-	h = arena_alloc(a, n * sizeof(*h));
-	if (!h)
-		return err_memory(e, "reading headers");
-	for (size_t i = 0; i < n; i++) {
-		struct fields_texts t;
-
-		if (fields_texts(map, fields_name(map, i), a, &t, e) < 0)
-			return -1;
-		h[i] = (struct route_header_source){str_from(fields_name(map, i)),
-						    {t.items, t.count}};
-	}
-	s->headers = h;
-	s->header_count = n;
-	return 0;
-}
-
-/* Its protocols are of one group (kong-admin-api.md 2.5): the first says which. */
-static bool is_stream(const struct fields_texts *protocols)
-{
-	static const struct str names[] = {
-		{"tcp", 3}, {"tls", 3}, {"tls_passthrough", 15}, {"udp", 3}};
-
-	for (size_t i = 0; protocols->count > 0 && i < array_len(names); i++)
-		if (str_eq(protocols->items[0], names[i]))
-			return true;
-	return false;
-}
+/* --- the others: see apply_entities.h --- */
 
 static int put_route(struct apply *a, const struct change *c, struct err *e)
 {
-	struct fields_texts protocols;
-	struct route_source s = {
-		.regex_priority = fields_integer(c->u.fields, "regex_priority", 0),
-		.created_at = (int64_t)fields_number(c->u.fields, "created_at", 0),
-		.payload = c->encoded,
-	};
-	struct arena memory;
-	int rc;
-
-	arena_init(&memory, 0);
-	rc = fields_texts(c->u.fields, "protocols", &memory, &protocols, e);
-	s.stream = rc == 0 && is_stream(&protocols);
-	rc = rc ? rc : texts(c, "hosts", &memory, &s.hosts, e);
-	rc = rc ? rc : texts(c, "paths", &memory, &s.paths, e);
-	rc = rc ? rc : texts(c, "methods", &memory, &s.methods, e);
-	rc = rc ? rc : texts(c, "snis", &memory, &s.snis, e);
-	rc = rc ? rc : headers(c, &memory, &s, e);
-	rc = rc ? rc : routes_put(&a->tables->routes, &a->tables->txn, c->id, &s, e);
-	arena_deinit(&memory);
-	return rc;
+	return apply_put_route(a->tables, c, e);
 }
 
 static int remove_route(struct apply *a, const struct change *c, struct err *e)
@@ -238,22 +190,14 @@ static int remove_route(struct apply *a, const struct change *c, struct err *e)
 	return routes_remove(&a->tables->routes, &a->tables->txn, c->id, e);
 }
 
-/* --- the others --- */
-
-static enum entities_kind entity_kind(const struct change *c)
-{
-	return (enum entities_kind)(c->kind - CHANGE_SERVICE);
-}
-
 static int put_entity(struct apply *a, const struct change *c, struct err *e)
 {
-	return entities_put(&a->tables->entities, &a->tables->txn, entity_kind(c), c->id,
-			    c->encoded, e);
+	return apply_put_entity(a->tables, c, e);
 }
 
 static int remove_entity(struct apply *a, const struct change *c, struct err *e)
 {
-	return entities_remove(&a->tables->entities, &a->tables->txn, entity_kind(c), c->id, e);
+	return apply_remove_entity(a->tables, c, e);
 }
 
 typedef int change_fn(struct apply *a, const struct change *c, struct err *e);
@@ -273,6 +217,7 @@ static const struct {
 	[CHANGE_CONSUMER] = {TABLES_CONSUMER, put_entity, remove_entity},
 	[CHANGE_PLUGIN] = {TABLES_PLUGIN, put_entity, remove_entity},
 	[CHANGE_CA_CERTIFICATE] = {TABLES_CA_CERTIFICATE, put_entity, remove_entity},
+	[CHANGE_MTLS_CREDENTIAL] = {TABLES_MTLS_CREDENTIAL, put_entity, remove_entity},
 };
 
 static int hold(struct apply *a, const struct change *c, struct err *e)
@@ -319,7 +264,10 @@ int apply_change(struct apply *a, const struct change *c, struct err *e)
 		a->open = true;
 		tables_begin(a->tables, false);
 	}
-	if (watched(a, c, e) != 0) {
+	/* From the cache it is taken: connections are verified all the same (tls/origin.h). */
+	if ((a->verify && !a->loading && !c->removed && !c->held &&
+	     verification_check(c, e) != 0) ||
+	    watched(a, c, e) != 0) {
 		a->refused = true;
 		return err_prefix(e, "%s", change_kind_name(c->kind));
 	}
@@ -337,7 +285,16 @@ static const char *const culprit_names[] = {
 	[TABLES_CHALLENGE] = "acme_challenges",
 	[TABLES_TICKET] = "ticket_secrets",
 	[TABLES_ROUTE] = "routes",
+	[TABLES_SERVICE] = "services",
+	[TABLES_UPSTREAM] = "upstreams",
+	[TABLES_TARGET] = "targets",
+	[TABLES_CONSUMER] = "consumers",
+	[TABLES_PLUGIN] = "plugins",
+	[TABLES_CA_CERTIFICATE] = "ca_certificates",
+	[TABLES_MTLS_CREDENTIAL] = "mtls_auth_credentials",
 };
+
+static_assert(array_len(culprit_names) == TABLES_KINDS, "each has its name");
 
 static int check_revision(const struct apply *a, struct str epoch, uint64_t revision, struct err *e)
 {

@@ -24,9 +24,13 @@ struct suspects;
 /* cache may be NULL (tests). Both are borrowed. */
 struct apply *apply_create(struct tables *t, struct cache *c);
 void apply_free(struct apply *a);
+/* Another cache, or none, from now on. Nothing may be staged. */
+void apply_set_cache(struct apply *a, struct cache *c);
 /* From now on what is applied is noted in s, and what s refuses is refused: on the stream with an
- * error, in the cache by leaving the entity as it was before. Borrowed. */
+ * error, in the cache by leaving the entity as it was before. Borrowed; NULL: no more. */
 void apply_watch(struct apply *a, struct suspects *s);
+/* From now on changes that switch verification off are refused (sync/verification.h). */
+void apply_enforce_verification(struct apply *a);
 /* What is held: "" and 0 before the first commit. */
 const char *apply_epoch(const struct apply *a);
 uint64_t apply_revision(const struct apply *a);

@@ -20,6 +20,7 @@ enum change_kind {
 	CHANGE_CONSUMER,
 	CHANGE_PLUGIN,
 	CHANGE_CA_CERTIFICATE,
+	CHANGE_MTLS_CREDENTIAL,
 	CHANGE_KINDS,
 };
 
@@ -31,7 +32,8 @@ struct change_pair {
 	struct str leaf; /* DER */
 	struct str chain[CHANGE_CHAIN_MAX];
 	size_t chain_count;
-	struct str key; /* PKCS#8 DER; secret */
+	struct str key;	   /* PKCS#8 DER; secret */
+	struct str staple; /* OCSP response; empty: none */
 };
 
 struct change {
@@ -47,6 +49,7 @@ struct change {
 		struct {
 			struct str name;
 			unsigned char certificate_id[16];
+			uint16_t tls_min_version; /* TLS1_2_VERSION, ...; 0: none */
 		} sni;
 		struct {
 			struct str host, token, key_authorization;

@@ -9,17 +9,16 @@
 #include "data-plane/sync/client.h"
 
 #include <inttypes.h>
-#include <openssl/rand.h>
 
 #include "common/core/log.h"
 #include "common/core/sm.h"
 #include "common/http/call.h"
 #include "common/http/grpc.h"
-#include "common/net/addr.h"
 #include "common/net/tls.h"
+#include "data-plane/sync/backoff.h"
+#include "data-plane/sync/client_conf.h"
 
-enum { ADDRESSES_MAX = 16, LABELS_MAX = 64, HITS_MAX = 256, HOST_SIZE = 256 };
-enum { BACKOFF_BASE_MS = 500, BACKOFF_CAP_MS = 30000, REPORT_MS = 5 };
+enum { HITS_MAX = 256, REPORT_MS = 5 };
 
 enum sync_state { SYNC_WAITING, SYNC_CONNECTING, SYNC_OPEN, SYNC_CLOSED, SYNC_STATES };
 
@@ -32,22 +31,14 @@ static const struct sm_state states[SYNC_STATES] = {
 };
 static const struct sm machine = {"sync", states, SYNC_STATES};
 
-struct address {
-	char host[HOST_SIZE];
-	uint16_t port;
-};
-
 struct sync_client {
 	enum sync_state state;
 	struct loop *loop;
 	struct apply *apply;
 	struct sync_client_conf conf; /* strings below replace its own */
-	struct address addresses[ADDRESSES_MAX];
-	size_t address_count;
+	struct sync_addresses addresses;
 	size_t next; /* address to try */
-	char *label_text;
-	const char *label_names[LABELS_MAX], *label_values[LABELS_MAX];
-	size_t label_count;
+	struct sync_labels labels;
 	char *node_id, *hostname, *server_name;
 	SSL_CTX *tls;
 
@@ -120,9 +111,9 @@ static void send_hello(struct sync_client *s)
 				     .version = CARDEA_VERSION,
 				     .hostname = s->hostname,
 				     .epoch = apply_epoch(s->apply),
-				     .label_names = s->label_names,
-				     .label_values = s->label_values,
-				     .label_count = s->label_count,
+				     .label_names = s->labels.names,
+				     .label_values = s->labels.values,
+				     .label_count = s->labels.count,
 				     .revision = apply_revision(s->apply)};
 
 	apply_restart(s->apply);
@@ -162,6 +153,16 @@ static void on_report(struct timer *t)
 		return;
 	send_message(s, &b, node_encode_hits(&b, s->hits, s->hit_count, &e), &e);
 	s->hit_count = 0;
+}
+
+bool sync_client_send(struct sync_client *s, struct buf *message)
+{
+	struct err e = ERR_INIT;
+
+	if (s->state != SYNC_OPEN)
+		return false;
+	send_message(s, message, 0, &e);
+	return true;
 }
 
 void sync_client_hit(struct sync_client *s, const unsigned char challenge_id[16], uint32_t count)
@@ -288,10 +289,17 @@ static void take_commit(struct sync_client *s, const struct plane_message *m)
 	drop_staged(s);
 }
 
+static void take_answer(struct sync_client *s, const struct plane_message *m)
+{
+	if (s->conf.on_want_answer)
+		s->conf.on_want_answer(&m->answer, s->conf.arg);
+}
+
 static void (*const takers[])(struct sync_client *s, const struct plane_message *m) = {
 	[PLANE_SNAPSHOT_BEGIN] = take_begin,
 	[PLANE_CHANGE] = take_change,
 	[PLANE_COMMIT] = take_commit,
+	[PLANE_WANT_ANSWER] = take_answer,
 };
 
 static int on_message(struct str bytes, void *arg, struct err *e)
@@ -353,8 +361,9 @@ static void on_head(struct call *c, unsigned status, const struct http_fields *f
 	if (s->has_reason)
 		return;
 	sync_move(s, SYNC_OPEN);
-	log_info("stream to control plane is open", log_str("host", s->addresses[s->next].host),
-		 log_u64("port", s->addresses[s->next].port),
+	log_info("stream to control plane is open",
+		 log_str("host", s->addresses.items[s->next].host),
+		 log_u64("port", s->addresses.items[s->next].port),
 		 log_u64("held", apply_revision(s->apply)));
 	if (s->hit_count > 0)
 		timer_start(&s->report, REPORT_MS, 0);
@@ -386,7 +395,7 @@ static void release(struct sync_client *s)
 	if (--s->open > 0)
 		return;
 	SSL_CTX_free(s->tls);
-	free(s->label_text);
+	sync_labels_deinit(&s->labels);
 	free(s->node_id);
 	free(s->hostname);
 	free(s->server_name);
@@ -395,30 +404,16 @@ static void release(struct sync_client *s)
 	free(s);
 }
 
-/* Full jitter (reliability-goals FL-08). */
-static uint64_t backoff(unsigned failures)
-{
-	uint64_t most = BACKOFF_BASE_MS;
-	uint32_t random = 0;
-
-	for (unsigned i = 0; i < failures && most < BACKOFF_CAP_MS; i++)
-		most *= 2;
-	most = most < BACKOFF_CAP_MS ? most : BACKOFF_CAP_MS;
-	if (RAND_bytes((unsigned char *)&random, sizeof(random)) != 1)
-		return most;
-	return random % (most + 1);
-}
-
 static void try_later(struct sync_client *s)
 {
-	uint64_t ms = backoff(s->failures);
+	uint64_t ms = backoff_ms(s->failures);
 
-	log_warn("no stream to a control plane", log_str("host", s->addresses[s->next].host),
-		 log_u64("port", s->addresses[s->next].port), log_u64("retry_ms", ms),
+	log_warn("no stream to a control plane", log_str("host", s->addresses.items[s->next].host),
+		 log_u64("port", s->addresses.items[s->next].port), log_u64("retry_ms", ms),
 		 log_err(&s->problem));
 	if (s->failures < 16)
 		s->failures++;
-	s->next = (s->next + 1) % s->address_count;
+	s->next = (s->next + 1) % s->addresses.count;
 	sync_move(s, SYNC_WAITING);
 	timer_start(&s->retry, ms, 0);
 	tell(s);
@@ -454,7 +449,7 @@ static const struct call_events call_events = {
 static void on_retry(struct timer *t)
 {
 	struct sync_client *s = container_of(t, struct sync_client, retry);
-	const struct address *a = &s->addresses[s->next];
+	const struct sync_address *a = &s->addresses.items[s->next];
 	const struct call_options o = {.host = a->host,
 				       .port = a->port,
 				       .server_name = s->server_name ? s->server_name : a->host,
@@ -476,49 +471,6 @@ static void on_retry(struct timer *t)
 
 /* --- configuration --- */
 
-static int parse_addresses(struct sync_client *s, const char *text, struct err *e)
-{
-	struct str rest = str_from(text);
-	struct str one;
-
-	while (rest.len > 0 && str_split(&rest, ',', &one)) {
-		struct address *a = &s->addresses[s->address_count];
-		if (s->address_count == ADDRESSES_MAX)
-			return err_set(e, ERR_INVALID,
-				       "cluster_control_plane: more than %d addresses",
-				       ADDRESSES_MAX);
-		if (host_port_parse(str_trim(one), a->host, sizeof(a->host), &a->port, e))
-			return err_prefix(e, "cluster_control_plane");
-		s->address_count++;
-	}
-	return s->address_count ? 0 : err_set(e, ERR_INVALID, "cluster_control_plane: no address");
-}
-
-/* "a=b,c=d", in a copy whose separators become NULs. */
-static int parse_labels(struct sync_client *s, const char *text, struct err *e)
-{
-	char *at;
-
-	s->label_text = str_dup(str_from(text ? text : ""));
-	if (!s->label_text)
-		return err_memory(e, "labels");
-	for (at = s->label_text; *at;) {
-		char *end = at + strcspn(at, ",");
-		char *equals = memchr(at, '=', (size_t)(end - at));
-		bool last = *end == '\0';
-		if (!equals || equals == at)
-			return err_set(e, ERR_INVALID, "node_labels: must be name=value[,...]");
-		if (s->label_count == LABELS_MAX)
-			return err_set(e, ERR_INVALID, "node_labels: more than %d", LABELS_MAX);
-		*equals = '\0';
-		*end = '\0';
-		s->label_names[s->label_count] = at;
-		s->label_values[s->label_count++] = equals + 1;
-		at = last ? end : end + 1;
-	}
-	return 0;
-}
-
 static int configure(struct sync_client *s, const struct sync_client_conf *c, struct err *e)
 {
 	const struct tls_options tls = {.cert_file = c->cert_file,
@@ -532,7 +484,8 @@ static int configure(struct sync_client *s, const struct sync_client_conf *c, st
 	s->server_name = c->server_name ? str_dup(str_from(c->server_name)) : NULL;
 	if (!s->node_id || !s->hostname || (c->server_name && !s->server_name))
 		return err_memory(e, "stream client");
-	if (parse_addresses(s, c->control_planes, e) || parse_labels(s, c->labels, e))
+	if (sync_addresses_parse(&s->addresses, c->control_planes, e) ||
+	    sync_labels_parse(&s->labels, c->labels, e))
 		return -1;
 	if (tls_context(&s->tls, &tls, e))
 		return err_prefix(e, "cluster_cert, cluster_cert_key, cluster_ca_cert");

@@ -24,6 +24,8 @@ struct sync_client_conf {
 	/* A revision was applied (also: a stream opened or closed): for status and metrics. May be
 	 * NULL. */
 	void (*on_change)(void *arg);
+	/* To a WantCertificate; lives during the call. May be NULL. */
+	void (*on_want_answer)(const struct want_answer *a, void *arg);
 	void *arg;
 };
 
@@ -38,6 +40,8 @@ void sync_client_close(struct sync_client *s, void (*closed)(void *arg), void *a
 bool sync_client_connected(const struct sync_client *s);
 /* Why there is no stream now; "" when there is one. */
 const char *sync_client_problem(const struct sync_client *s);
+/* Sends an encoded NodeMessage and frees it; false: there is no stream, nothing was done. */
+bool sync_client_send(struct sync_client *s, struct buf *message) must_check;
 /* Adds hits to the next report, sent within some milliseconds. */
 void sync_client_hit(struct sync_client *s, const unsigned char challenge_id[16], uint32_t count);
 

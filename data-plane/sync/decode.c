@@ -9,7 +9,7 @@
 
 #include "cardea/v1/fleet.pb-c.h"
 #include "common/core/codec.h"
-#include "data-plane/sync/fields.h"
+#include "data-plane/tables/fields.h"
 
 enum { ID_SIZE = 16, SECRET_SIZE = 32, HITS_MAX = 1024 };
 
@@ -25,6 +25,7 @@ static const char *const kind_names[CHANGE_KINDS] = {
 	[CHANGE_CONSUMER] = "consumers",
 	[CHANGE_PLUGIN] = "plugins",
 	[CHANGE_CA_CERTIFICATE] = "ca_certificates",
+	[CHANGE_MTLS_CREDENTIAL] = "mtls_auth_credentials",
 };
 
 const char *change_kind_name(enum change_kind k)
@@ -57,6 +58,7 @@ static int pair_of(struct change_pair *out, const Cardea__V1__KeyPair *in, struc
 			       in->n_chain, CHANGE_CHAIN_MAX);
 	out->leaf = bytes_of(&in->leaf);
 	out->key = bytes_of(&in->key);
+	out->staple = bytes_of(&in->staple);
 	for (size_t i = 0; i < in->n_chain; i++)
 		out->chain[i] = bytes_of(&in->chain[i]);
 	out->chain_count = in->n_chain;
@@ -80,7 +82,11 @@ static int sni_of(struct change *out, const Cardea__V1__Change *in, struct err *
 {
 	if (!in->sni->name[0])
 		return err_set(e, ERR_CONFLICT, "sni: name is empty");
+	if (in->sni->tls_min_version > UINT16_MAX)
+		return err_set(e, ERR_CONFLICT, "sni: tls_min_version %u",
+			       in->sni->tls_min_version);
 	out->u.sni.name = str_from(in->sni->name);
+	out->u.sni.tls_min_version = (uint16_t)in->sni->tls_min_version;
 	return copy_id(out->u.sni.certificate_id, &in->sni->certificate_id, "sni: certificate_id",
 		       e);
 }
@@ -231,6 +237,19 @@ static int epoch_of(struct str *out, const char *epoch, struct err *e)
 	return 0;
 }
 
+static int answer_of(struct want_answer *out, const Cardea__V1__WantAnswer *in, struct err *e)
+{
+	if (in->verdict <= CARDEA__V1__WANT_ANSWER__VERDICT__UNKNOWN ||
+	    (int)in->verdict >= (int)WANT_VERDICTS)
+		return err_set(e, ERR_INVALID, "want_answer: verdict %d is not known",
+			       (int)in->verdict);
+	*out = (struct want_answer){.host = str_from(in->host),
+				    .reason = str_from(in->reason),
+				    .verdict = (enum want_verdict)in->verdict,
+				    .seconds = in->seconds};
+	return 0;
+}
+
 static int message_of(struct plane_message *out, const Cardea__V1__PlaneMessage *in,
 		      struct str bytes, struct err *e)
 {
@@ -251,6 +270,9 @@ static int message_of(struct plane_message *out, const Cardea__V1__PlaneMessage 
 			return -1;
 		out->change.encoded = field_bytes(bytes, CARDEA__V1__PLANE_MESSAGE__MESSAGE_CHANGE);
 		return 0;
+	case CARDEA__V1__PLANE_MESSAGE__MESSAGE_WANT_ANSWER:
+		out->kind = PLANE_WANT_ANSWER;
+		return answer_of(&out->answer, in->want_answer, e);
 	default:
 		return err_set(e, ERR_INVALID, "stream message of a kind that is not known");
 	}
@@ -395,6 +417,20 @@ out:
 	return rc;
 }
 
+int node_encode_want(struct buf *out, const char *host, const char *client, struct err *e)
+{
+	Cardea__V1__NodeMessage m;
+	Cardea__V1__WantCertificate want;
+
+	cardea__v1__node_message__init(&m);
+	cardea__v1__want_certificate__init(&want);
+	want.host = text(host);
+	want.client = text(client);
+	m.message_case = CARDEA__V1__NODE_MESSAGE__MESSAGE_WANT_CERTIFICATE;
+	m.want_certificate = &want;
+	return pack(out, &m, e);
+}
+
 int node_encode_ack(struct buf *out, uint64_t revision, struct err *e)
 {
 	Cardea__V1__NodeMessage m;
@@ -451,6 +487,42 @@ int node_encode_hits(struct buf *out, const struct node_hit *hits, size_t n, str
 	cardea__v1__report__init(&report);
 	report.challenge_hits = list;
 	report.n_challenge_hits = n;
+	m.message_case = CARDEA__V1__NODE_MESSAGE__MESSAGE_REPORT;
+	m.report = &report;
+	rc = pack(out, &m, e);
+out:
+	free(list);
+	free(items);
+	return rc;
+}
+
+int node_encode_targets(struct buf *out, const struct node_target *targets, size_t n, bool begin,
+			struct err *e)
+{
+	Cardea__V1__NodeMessage m;
+	Cardea__V1__Report report;
+	Cardea__V1__TargetHealth *items = calloc(n + 1, sizeof(*items));
+	Cardea__V1__TargetHealth **list = calloc(n + 1, sizeof(Cardea__V1__TargetHealth *));
+	int rc = -1;
+
+	if (!items || !list) {
+		(void)err_memory(e, "report");
+		goto out;
+	}
+	for (size_t i = 0; i < n; i++) {
+		cardea__v1__target_health__init(&items[i]);
+		items[i].upstream_id = binary(targets[i].upstream, ID_SIZE);
+		items[i].target_id = binary(targets[i].target, ID_SIZE);
+		items[i].address = text(targets[i].address);
+		items[i].weight = targets[i].weight;
+		items[i].health = (Cardea__V1__TargetHealth__State)targets[i].verdict;
+		list[i] = &items[i];
+	}
+	cardea__v1__node_message__init(&m);
+	cardea__v1__report__init(&report);
+	report.targets = list;
+	report.n_targets = n;
+	report.targets_begin = begin;
 	m.message_case = CARDEA__V1__NODE_MESSAGE__MESSAGE_REPORT;
 	m.report = &report;
 	rc = pack(out, &m, e);

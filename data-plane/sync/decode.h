@@ -8,17 +8,26 @@
 
 enum { EPOCH_MAX = 128 };
 
-enum plane_message_kind { PLANE_SNAPSHOT_BEGIN, PLANE_CHANGE, PLANE_COMMIT };
+enum plane_message_kind { PLANE_SNAPSHOT_BEGIN, PLANE_CHANGE, PLANE_COMMIT, PLANE_WANT_ANSWER };
+
+/* WantAnswer.Verdict. */
+enum want_verdict { WANT_COMES = 1, WANT_REFUSED, WANT_CLIENT_REFUSED, WANT_VERDICTS };
+struct want_answer {
+	struct str host, reason;
+	enum want_verdict verdict;
+	uint32_t seconds;
+};
 
 struct plane_message {
 	enum plane_message_kind kind;
-	struct str epoch;     /* SNAPSHOT_BEGIN, COMMIT */
-	uint64_t revision;    /* SNAPSHOT_BEGIN, COMMIT */
-	uint64_t since;	      /* COMMIT: of a delta, the revision that its changes stand on */
-	uint64_t changes;     /* SNAPSHOT_BEGIN: about how many follow */
-	struct change change; /* CHANGE */
-	bool named;	      /* after ERR_CONFLICT: change.kind and id say which entity it was */
-	void *unpacked;	      /* private */
+	struct str epoch;	   /* SNAPSHOT_BEGIN, COMMIT */
+	uint64_t revision;	   /* SNAPSHOT_BEGIN, COMMIT */
+	uint64_t since;		   /* COMMIT: of a delta, the revision that its changes stand on */
+	uint64_t changes;	   /* SNAPSHOT_BEGIN: about how many follow */
+	struct change change;	   /* CHANGE */
+	struct want_answer answer; /* WANT_ANSWER */
+	bool named;	/* after ERR_CONFLICT: change.kind and id say which entity it was */
+	void *unpacked; /* private */
 };
 /* ERR_INVALID: not such a message (the stream cannot be trusted any more). ERR_CONFLICT: a Change
  * whose content is not acceptable: wrong sizes, too many parts, unknown entity (a newer control
@@ -38,6 +47,9 @@ struct node_hello {
 	uint64_t revision;
 };
 int node_encode_hello(struct buf *out, const struct node_hello *h, struct err *e) must_check;
+/* client: its address as text, "" when it is not known. */
+int node_encode_want(struct buf *out, const char *host, const char *client,
+		     struct err *e) must_check;
 int node_encode_ack(struct buf *out, uint64_t revision, struct err *e) must_check;
 /* kind "" and id NULL: the revision itself is at fault. */
 int node_encode_nack(struct buf *out, uint64_t revision, const char *kind,
@@ -46,6 +58,15 @@ struct node_hit {
 	unsigned char challenge_id[16];
 	uint32_t count;
 };
+struct node_target {
+	unsigned char upstream[16], target[16];
+	char address[64]; /* "ip:port", or "" */
+	uint32_t weight;
+	int verdict; /* TargetHealth.State */
+};
+/* begin: what was told before is void. */
+int node_encode_targets(struct buf *out, const struct node_target *targets, size_t n, bool begin,
+			struct err *e) must_check;
 int node_encode_hits(struct buf *out, const struct node_hit *hits, size_t n,
 		     struct err *e) must_check;
 

@@ -8,8 +8,14 @@
 struct sni {
 	struct version version;
 	unsigned char certificate_id[CERTS_ID_SIZE];
+	uint16_t minimum; /* 0: none */
 	uint16_t name_len;
 	char name[];
+};
+
+struct minimum {
+	struct version version;
+	uint16_t tls;
 };
 
 struct name {
@@ -72,14 +78,28 @@ const struct cert *certs_by_id(const struct certs *c, uint64_t generation,
 	return cert_of(vmap_get(&c->certs, id_str(id), generation));
 }
 
-static const struct cert *find_key(const struct certs *c, uint64_t generation, struct str key)
+static uint16_t minimum_of(const struct certs *c, uint64_t generation, struct str key)
 {
-	const struct name *n = name_of(vmap_get(&c->names, key, generation));
+	const struct version *v = NULL;
 
-	return n ? certs_by_id(c, generation, n->certificate_id) : NULL;
+	if (atomic_load_explicit(&c->minimums.count, memory_order_relaxed) > 0)
+		v = vmap_get(&c->minimums, key, generation);
+	return v ? container_of((struct version *)(uintptr_t)v, struct minimum, version)->tls : 0;
 }
 
-static const struct cert *find_wild(const struct certs *c, uint64_t generation, struct str name)
+static const struct cert *find_key(const struct certs *c, uint64_t generation, struct str key,
+				   uint16_t *minimum)
+{
+	const struct name *n = name_of(vmap_get(&c->names, key, generation));
+	const struct cert *cert = n ? certs_by_id(c, generation, n->certificate_id) : NULL;
+
+	if (cert)
+		*minimum = minimum_of(c, generation, key);
+	return cert;
+}
+
+static const struct cert *find_wild(const struct certs *c, uint64_t generation, struct str name,
+				    uint16_t *minimum)
 {
 	char key[CERTS_NAME_MAX + 3];
 	size_t first = str_find(name, '.', 0);
@@ -90,23 +110,33 @@ static const struct cert *find_wild(const struct certs *c, uint64_t generation, 
 		return NULL;
 	key[0] = '*';
 	memcpy(key + 1, name.ptr + first, name.len - first);
-	found = find_key(c, generation, (struct str){key, 1 + name.len - first});
+	found = find_key(c, generation, (struct str){key, 1 + name.len - first}, minimum);
 	if (found)
 		return found;
 	while (name.ptr[last - 1] != '.')
 		last--;
 	memcpy(key, name.ptr, last);
 	key[last] = '*';
-	return find_key(c, generation, (struct str){key, last + 1});
+	return find_key(c, generation, (struct str){key, last + 1}, minimum);
+}
+
+const struct cert *certs_find_minimum(const struct certs *c, uint64_t generation, struct str name,
+				      uint16_t *minimum)
+{
+	const struct cert *found;
+
+	*minimum = 0;
+	found = find_key(c, generation, name, minimum);
+	if (!found)
+		found = find_wild(c, generation, name, minimum);
+	return found ? found : find_key(c, generation, STR("*"), minimum);
 }
 
 const struct cert *certs_find(const struct certs *c, uint64_t generation, struct str name)
 {
-	const struct cert *found = find_key(c, generation, name);
+	uint16_t minimum;
 
-	if (!found)
-		found = find_wild(c, generation, name);
-	return found ? found : find_key(c, generation, STR("*"));
+	return certs_find_minimum(c, generation, name, &minimum);
 }
 
 /* --- chains --- */
@@ -205,6 +235,12 @@ static void free_cert(struct version *v, void *arg)
 	cert_free(arg, container_of(v, struct cert, version));
 }
 
+static void free_minimum(struct version *v, void *arg)
+{
+	(void)arg;
+	free(container_of(v, struct minimum, version));
+}
+
 static void free_sni(struct version *v, void *arg)
 {
 	(void)arg;
@@ -224,7 +260,9 @@ int certs_init(struct certs *c, struct err *e)
 	map_init(&c->chains);
 	c->next_serial = 1;
 	if (vmap_init(&c->certs, free_cert, c, e) == 0 &&
-	    vmap_init(&c->names, free_name, c, e) == 0 && vmap_init(&c->snis, free_sni, c, e) == 0)
+	    vmap_init(&c->names, free_name, c, e) == 0 &&
+	    vmap_init(&c->snis, free_sni, c, e) == 0 &&
+	    vmap_init(&c->minimums, free_minimum, c, e) == 0)
 		return 0;
 	certs_deinit(c);
 	return -1;
@@ -232,6 +270,7 @@ int certs_init(struct certs *c, struct err *e)
 
 void certs_deinit(struct certs *c)
 {
+	vmap_deinit(&c->minimums);
 	vmap_deinit(&c->snis);
 	vmap_deinit(&c->names);
 	vmap_deinit(&c->certs);
@@ -252,6 +291,10 @@ static int check_sizes(const struct cert_source *pairs, size_t count, struct err
 		if (s->key.len == 0 || s->key.len > SECMEM_MAX)
 			return err_set(e, ERR_INVALID, "key of %zu bytes: 1 to %d are allowed",
 				       s->key.len, SECMEM_MAX);
+		if (s->staple.len > CERTS_STAPLE_MAX)
+			return err_set(e, ERR_INVALID,
+				       "OCSP response of %zu bytes: at most %d are allowed",
+				       s->staple.len, CERTS_STAPLE_MAX);
 		if (s->chain_count > CERTS_CHAIN_MAX)
 			return err_set(e, ERR_INVALID, "chain of %zu certificates: at most %d",
 				       s->chain_count, CERTS_CHAIN_MAX);
@@ -273,6 +316,11 @@ static bool same_chain(const struct cert_chain *a, const struct cert_source *s)
 	return true;
 }
 
+static struct str staple_of(const struct cert_part *p)
+{
+	return p->staple ? (struct str){(const char *)p->staple, p->staple_len} : STR("");
+}
+
 static bool same_cert(const struct cert *a, const struct cert_source *pairs, size_t count)
 {
 	if (!a || a->count != count)
@@ -282,6 +330,7 @@ static bool same_cert(const struct cert *a, const struct cert_source *pairs, siz
 		const struct cert_source *s = &pairs[i];
 
 		if (p->leaf_len != s->leaf.len || p->key_len != s->key.len ||
+		    !str_eq(staple_of(p), s->staple) ||
 		    memcmp(p->leaf, s->leaf.ptr, s->leaf.len) != 0 /* not secret */ ||
 		    CRYPTO_memcmp(p->key, s->key.ptr, s->key.len) != 0 || !same_chain(p->chain, s))
 			return false;
@@ -298,6 +347,10 @@ static int part_fill(struct certs *c, struct cert_part *p, unsigned char *leaf,
 		return err_memory(e, "storing a key");
 	memcpy(key, s->key.ptr, s->key.len);
 	memcpy(leaf, s->leaf.ptr, s->leaf.len);
+	if (s->staple.len > 0) {
+		p->staple = memcpy(leaf + s->leaf.len, s->staple.ptr, s->staple.len);
+		p->staple_len = (uint32_t)s->staple.len;
+	}
 	p->leaf = leaf;
 	p->leaf_len = (uint32_t)s->leaf.len;
 	p->key = key;
@@ -313,7 +366,7 @@ static struct cert *cert_make(struct certs *c, const unsigned char id[CERTS_ID_S
 	unsigned char *leaf;
 
 	for (size_t i = 0; i < count; i++)
-		size += pairs[i].leaf.len;
+		size += pairs[i].leaf.len + pairs[i].staple.len;
 	cert = calloc(1, size);
 	if (!cert) {
 		err_memory(e, "storing a certificate");
@@ -328,7 +381,7 @@ static struct cert *cert_make(struct certs *c, const unsigned char id[CERTS_ID_S
 			cert_free(c, cert);
 			return NULL;
 		}
-		leaf += pairs[i].leaf.len;
+		leaf += pairs[i].leaf.len + pairs[i].staple.len;
 	}
 	return cert;
 }
@@ -371,7 +424,8 @@ static bool name_ok(struct str name)
 }
 
 int certs_put_sni(struct certs *c, struct vmap_txn *x, const unsigned char id[CERTS_ID_SIZE],
-		  struct str name, const unsigned char certificate_id[CERTS_ID_SIZE], struct err *e)
+		  struct str name, const unsigned char certificate_id[CERTS_ID_SIZE],
+		  uint16_t minimum, struct err *e)
 {
 	struct vmap_entry *entry;
 	struct sni *sni;
@@ -382,12 +436,14 @@ int certs_put_sni(struct certs *c, struct vmap_txn *x, const unsigned char id[CE
 		return -1;
 	sni = sni_of(vmap_current(entry));
 	if (!entry->pending && sni && str_eq(name, (struct str){sni->name, sni->name_len}) &&
-	    memcmp(sni->certificate_id, certificate_id, CERTS_ID_SIZE) == 0)
+	    memcmp(sni->certificate_id, certificate_id, CERTS_ID_SIZE) == 0 &&
+	    sni->minimum == minimum)
 		return 0;
 	sni = calloc(1, sizeof(*sni) + name.len);
 	if (!sni)
 		return err_memory(e, "storing a name");
 	memcpy(sni->certificate_id, certificate_id, CERTS_ID_SIZE);
+	sni->minimum = minimum;
 	sni->name_len = (uint16_t)name.len;
 	memcpy(sni->name, name.ptr, name.len);
 	return vmap_put(x, &c->snis, id_str(id), &sni->version, e);
@@ -431,9 +487,23 @@ static int release_old(struct certs *c, struct vmap_txn *x, const struct withhel
 	(void)w;
 	if (!old)
 		return 0;
-	if (count_use(c, x, old->certificate_id, -1, e) != 0)
+	if (count_use(c, x, old->certificate_id, -1, e) != 0 ||
+	    (old->minimum && vmap_remove(x, &c->minimums, sni_name(old), e) != 0))
 		return -1;
 	return vmap_remove(x, &c->names, sni_name(old), e);
+}
+
+static int put_minimum(struct certs *c, struct vmap_txn *x, const struct sni *sni, struct err *e)
+{
+	struct minimum *m;
+
+	if (!sni->minimum)
+		return 0;
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		return err_memory(e, "storing a name");
+	m->tls = sni->minimum;
+	return vmap_put(x, &c->minimums, sni_name(sni), &m->version, e);
 }
 
 static int claim_new(struct certs *c, struct vmap_txn *x, const struct withheld *w,
@@ -454,7 +524,7 @@ static int claim_new(struct certs *c, struct vmap_txn *x, const struct withheld 
 		return err_set(e, ERR_INVALID,
 			       "name %.*s refers to a certificate that is not there",
 			       (int)sni->name_len, sni->name);
-	if (count_use(c, x, sni->certificate_id, 1, e) != 0)
+	if (count_use(c, x, sni->certificate_id, 1, e) != 0 || put_minimum(c, x, sni, e) != 0)
 		return -1;
 	name = calloc(1, sizeof(*name));
 	if (!name)

@@ -3,6 +3,7 @@
  *     names: "a.example.com" ─▶ {sni id, certificate id}     (readers)
  *     certs: certificate id  ─▶ packed DER and keys          (readers)
  *     snis:  sni id          ─▶ {name, certificate id}       (writer: a removal names only the id)
+ *     minimums: name         ─▶ oldest version of TLS        (readers; few names have one)
  *
  * Chains are stored once and shared by content. Keys live in secmem. Readers: any thread online in
  * RCU, see vmap.h. Writer: the sync thread.
@@ -18,7 +19,8 @@
 enum {
 	CERTS_PAIRS_MAX = 2,
 	CERTS_CHAIN_MAX = 10,
-	CERTS_DER_MAX = 64 << 10, /* one certificate */
+	CERTS_DER_MAX = 64 << 10,    /* one certificate */
+	CERTS_STAPLE_MAX = 16 << 10, /* an OCSP response */
 	CERTS_NAME_MAX = 253,
 	CERTS_ID_SIZE = 16,
 };
@@ -33,7 +35,8 @@ struct cert_chain {
 
 struct cert_part {
 	const unsigned char *leaf, *key; /* DER; key: PKCS#8 */
-	uint32_t leaf_len, key_len;
+	const unsigned char *staple;	 /* OCSP response; NULL: none */
+	uint32_t leaf_len, key_len, staple_len;
 	const struct cert_chain *chain; /* NULL: none */
 };
 
@@ -43,14 +46,14 @@ struct cert {
 	uint64_t serial; /* never used twice: what caches of parsed objects go by */
 	unsigned char id[CERTS_ID_SIZE];
 	size_t count;
-	struct cert_part parts[]; /* leaf bytes follow */
+	struct cert_part parts[]; /* leaf and staple bytes follow */
 };
 
 struct certs {
-	struct vmap certs, names, snis; /* private; counts may be read */
-	struct secmem keys;		/* private */
-	struct map chains;		/* private: content hash to chain */
-	uint64_t next_serial;		/* private */
+	struct vmap certs, names, snis, minimums; /* private; counts may be read */
+	struct secmem keys;			  /* private */
+	struct map chains;			  /* private: content hash to chain */
+	uint64_t next_serial;			  /* private */
 };
 
 /* Empty. */
@@ -64,6 +67,10 @@ bool certs_normalise(struct str name, char *out, size_t *len);
 /* Kong's order (kong-admin-api.md 2.2): exact, "*.rest", "prefix.*", "*". name is normalised. NULL:
  * none of them. The certificate lives until rcu_leave. */
 const struct cert *certs_find(const struct certs *c, uint64_t generation, struct str name);
+/* The same, and the oldest version of TLS (TLS1_2_VERSION, ...; 0: any) that the name it was found
+ * by allows. */
+const struct cert *certs_find_minimum(const struct certs *c, uint64_t generation, struct str name,
+				      uint16_t *minimum);
 /* The certificate with this id, or NULL. */
 const struct cert *certs_by_id(const struct certs *c, uint64_t generation,
 			       const unsigned char id[CERTS_ID_SIZE]);
@@ -75,6 +82,7 @@ struct cert_source {
 	const struct str *chain;
 	size_t chain_count;
 	struct str key;
+	struct str staple; /* empty: none */
 };
 /* Copies. The same bytes as the current version's change nothing. Sizes are checked here, contents
  * by the caller. */
@@ -83,10 +91,11 @@ int certs_put(struct certs *c, struct vmap_txn *x, const unsigned char id[CERTS_
 /* Stages removals; what is not there is fine. */
 int certs_remove(struct certs *c, struct vmap_txn *x, const unsigned char id[CERTS_ID_SIZE],
 		 struct err *e) must_check;
-/* Stages a name: "a.b", "*.b", "a.*" or "*", lower case. ERR_INVALID: anything else. */
+/* Stages a name: "a.b", "*.b", "a.*" or "*", lower case, and its minimum (0: none). ERR_INVALID:
+ * anything else. */
 int certs_put_sni(struct certs *c, struct vmap_txn *x, const unsigned char id[CERTS_ID_SIZE],
 		  struct str name, const unsigned char certificate_id[CERTS_ID_SIZE],
-		  struct err *e) must_check;
+		  uint16_t minimum, struct err *e) must_check;
 /* As certs_remove. */
 int certs_remove_sni(struct certs *c, struct vmap_txn *x, const unsigned char id[CERTS_ID_SIZE],
 		     struct err *e) must_check;

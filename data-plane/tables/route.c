@@ -11,6 +11,9 @@ enum preference {
 	PREFER_PATTERN_WITH_PORT = 0x04,
 };
 
+/* Bytes of an arena's block: most routes are smaller than the usual one. */
+enum { BLOCK_SIZE = 512 };
+
 /* --- copying --- */
 
 static int copy_text(struct arena *a, struct str in, bool lower, struct str *out, struct err *e)
@@ -197,12 +200,59 @@ static int make_entries(struct route *r, const struct route_source *s, struct er
 	return 0;
 }
 
+static int copy_endpoints(struct arena *a, const struct route_endpoints *in,
+			  struct route_endpoints *out, struct err *e)
+{
+	size_t size = in->count * sizeof(*in->items);
+	struct route_endpoint *items;
+
+	if (in->count > ROUTE_VALUES_MAX)
+		return err_set(e, ERR_INVALID, "list of %zu: at most %d are allowed", in->count,
+			       ROUTE_VALUES_MAX);
+	if (in->count == 0)
+		return 0;
+	items = arena_alloc(a, size);
+	if (!items)
+		return err_memory(e, "storing a route");
+	memcpy(items, in->items, size);
+	*out = (struct route_endpoints){items, in->count};
+	return 0;
+}
+
+static int fill_stream(struct route *r, const struct route_source *s, struct err *e)
+{
+	if (copy_endpoints(&r->memory, &s->sources, &r->sources, e) < 0)
+		return err_prefix(e, "sources");
+	if (copy_endpoints(&r->memory, &s->destinations, &r->destinations, e) < 0)
+		return err_prefix(e, "destinations");
+	r->stream =
+		(uint8_t)((r->snis.count ? ROUTE_SNI : 0) | (r->sources.count ? ROUTE_SOURCE : 0) |
+			  (r->destinations.count ? ROUTE_DESTINATION : 0));
+	return r->stream ? 0 : err_set(e, ERR_INVALID, "a route must constrain something");
+}
+
 static void set_category(struct route *r, const struct route_source *s)
 {
 	r->category =
 		(uint8_t)((r->hosts.count ? ROUTE_HOST : 0) | (r->header_count ? ROUTE_HEADER : 0) |
 			  (s->paths.count ? ROUTE_PATH : 0) |
 			  (r->methods.count ? ROUTE_METHOD : 0) | (r->snis.count ? ROUTE_SNI : 0));
+}
+
+static int copy_action(struct route *r, const struct route_action *in, struct err *e)
+{
+	struct str id;
+
+	r->action = *in;
+	r->action.service = NULL;
+	r->action.name = STR_NONE;
+	if (in->name.len && copy_text(&r->memory, in->name, false, &r->action.name, e) < 0)
+		return err_prefix(e, "name");
+	if (!in->service)
+		return 0;
+	id = arena_str(&r->memory, (struct str){(const char *)in->service, ROUTE_ID_SIZE});
+	r->action.service = (const unsigned char *)id.ptr;
+	return id.ptr ? 0 : err_memory(e, "storing a route");
 }
 
 static int fill(struct route *r, const struct route_source *s, struct err *e)
@@ -220,10 +270,11 @@ static int fill(struct route *r, const struct route_source *s, struct err *e)
 		return err_prefix(e, "methods");
 	if (copy_texts(a, &s->snis, true, &r->snis, e) < 0)
 		return err_prefix(e, "snis");
-	if (copy_headers(r, s, e) < 0 || make_entries(r, s, e) < 0)
+	if (copy_headers(r, s, e) < 0 || make_entries(r, s, e) < 0 ||
+	    copy_action(r, &s->action, e) < 0)
 		return -1;
 	if (s->stream)
-		return 0;
+		return fill_stream(r, s, e);
 	set_category(r, s);
 	return r->category ? 0 : err_set(e, ERR_INVALID, "a route must constrain something");
 }
@@ -236,6 +287,7 @@ int route_make(struct route **out, const unsigned char id[ROUTE_ID_SIZE],
 	if (!r)
 		return err_memory(e, "storing a route");
 	arena_init(&r->memory, 0);
+	r->memory.block = BLOCK_SIZE;
 	memcpy(r->id, id, ROUTE_ID_SIZE);
 	if (fill(r, s, e) < 0) {
 		route_free(r);

@@ -12,6 +12,7 @@
 #include "common/core/arena.h"
 #include "common/core/err.h"
 #include "common/core/str.h"
+#include "data-plane/tables/route_endpoint.h"
 #include "data-plane/tables/vmap.h"
 
 enum {
@@ -21,8 +22,10 @@ enum {
 	ROUTE_REGEX_STEPS = 10000, /* PCRE2's match limit, as Kong has it */
 };
 
-/* What a route constrains; a category is such a set. */
+/* What a route constrains; a category is such a set. The first two are of stream routes only. */
 enum route_bit {
+	ROUTE_DESTINATION = 0x01,
+	ROUTE_SOURCE = 0x02,
 	ROUTE_SNI = 0x04,
 	ROUTE_METHOD = 0x08,
 	ROUTE_PATH = 0x10,
@@ -39,6 +42,14 @@ struct route_header_source {
 	struct str name;
 	struct route_texts values;
 };
+/* What is done with a request that the route gets. */
+struct route_action {
+	unsigned protocols;	  /* set of enum protocol_bit (tables/plugin.h) */
+	unsigned redirect_status; /* https_redirect_status_code */
+	bool strip_path, preserve_host, path_v1, request_buffering, response_buffering;
+	const unsigned char *service; /* id; NULL: none */
+	struct str name;	      /* STR_NONE: none */
+};
 /* A route as it comes in: fields of Kong's entity. */
 struct route_source {
 	struct route_texts hosts;   /* "a.com", "*.a.com:8443", "a.*"; lower case */
@@ -51,6 +62,8 @@ struct route_source {
 	int64_t created_at;
 	struct str payload; /* given back with a match; two sources with equal payloads are equal */
 	bool stream;	    /* of TCP connections: no request gets it */
+	struct route_endpoints sources, destinations; /* stream */
+	struct route_action action;		      /* its texts and ids are copied */
 };
 
 struct route_header {
@@ -74,11 +87,14 @@ struct route {
 	unsigned char id[ROUTE_ID_SIZE];
 	struct arena memory; /* private */
 	struct str payload;
+	struct route_action action;
 	int64_t regex_priority, created_at;
 	struct route_texts hosts, methods, snis;
 	struct route_header *headers;
 	size_t header_count;
 	uint8_t category; /* set of enum route_bit; 0: no request gets it */
+	uint8_t stream;	  /* the same for connections; 0: no connection gets it */
+	struct route_endpoints sources, destinations;
 	struct route_entry *entries;
 	size_t entry_count; /* at least 1 */
 };

@@ -1,80 +1,34 @@
-#define PCRE2_CODE_UNIT_WIDTH 8
 #include "data-plane/tables/route_match.h"
 
-#include <pcre2.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
 
 enum {
 	HOST_MAX = 300, /* a host that is longer matches no pattern */
 	HOSTS_MAX = 64, /* of patterns that fit one host, the first so many count */
 };
 
-struct route_matcher {
-	pcre2_match_data *data;
-	pcre2_match_context *context;
-};
-
-struct route_matcher *route_matcher_create(void)
-{
-	struct route_matcher *m = calloc(1, sizeof(*m));
-
-	if (!m)
-		return NULL;
-	/* Only the whole match is looked at. */
-	m->data = pcre2_match_data_create(1, NULL);
-	m->context = pcre2_match_context_create(NULL);
-	if (!m->data || !m->context) {
-		route_matcher_free(m);
-		return NULL;
-	}
-	pcre2_set_match_limit(m->context, ROUTE_REGEX_STEPS);
-	return m;
-}
-
-void route_matcher_free(struct route_matcher *m)
-{
-	if (!m)
-		return;
-	pcre2_match_data_free(m->data);
-	pcre2_match_context_free(m->context);
-	free(m);
-}
-
-/* Where the match ends; -1: none, or too many steps. */
-static long matches(const struct route_matcher *m, const pcre2_code *regex, struct str text)
-{
-	if (pcre2_match(regex, (PCRE2_SPTR)(text.ptr ? text.ptr : ""), text.len, 0, 0, m->data,
-			m->context) < 0)
-		return -1;
-	return (long)pcre2_get_ovector_pointer(m->data)[1];
-}
-
-/* What the likely set of a category is: entries with this value of this kind. */
-struct likely {
-	bool known; /* the rest is */
-	bool any;   /* there is such a set */
-	enum route_count_kind kind;
-};
+enum { LIKELY_UNKNOWN = 0, LIKELY_NONE = 1 }; /* otherwise an enum route_count_kind */
 
 struct search {
 	const struct routes *t;
 	uint64_t generation;
 	const struct route_matcher *m;
+	struct route_overview *o;
 	const struct route_request *q;
-	struct str bare, full;		 /* host without and with a port */
-	struct str hosts[HOSTS_MAX + 1]; /* that routes may have for this request; none last */
+	struct str bare, full; /* host without and with a port */
 	size_t host_count;
-	char text[HOST_MAX * 2 + 16]; /* bare and full */
 	/* What the request hit first of each kind; STR_NONE: nothing. */
 	struct str hit_pattern, hit_path, hit_header;
 	unsigned category; /* what any route could match */
 	unsigned rank_max; /* where the search begins */
-	struct likely likely[ROUTE_CATEGORIES];
+	/* By category: of what kind the value is that entries of the likely set have. */
+	unsigned char likely[ROUTE_CATEGORIES];
 	/* The best so far. */
 	const struct route_entry *best;
-	bool best_likely;
 	struct str best_matched;
+	/* --- not cleared --- */
+	struct str hosts[HOSTS_MAX];  /* that routes may have for this request */
+	char text[HOST_MAX * 2 + 16]; /* bare and full */
 };
 
 static size_t count_of(const struct search *s, unsigned category, enum route_count_kind kind,
@@ -90,6 +44,29 @@ static bool any_has(const struct search *s, enum route_count_kind kind, struct s
 
 /* --- the host --- */
 
+struct str route_request_host(struct arena *a, struct str authority)
+{
+	size_t end = str_find(authority, ':', 0), n = 0;
+	bool dot, same;
+	char *text;
+
+	if (str_starts(authority, STR("[")))
+		end = str_find(authority, ']', 0);
+	dot = end > 1 && authority.ptr[end - 1] == '.';
+	same = !dot;
+	for (size_t i = 0; same && i < authority.len; i++)
+		same = ascii_lower(authority.ptr[i]) == authority.ptr[i];
+	if (same)
+		return authority;
+	text = arena_alloc(a, authority.len);
+	if (!text)
+		return STR_NONE;
+	for (size_t i = 0; i < authority.len; i++)
+		if (!dot || i != end - 1)
+			text[n++] = ascii_lower(authority.ptr[i]);
+	return (struct str){text, n};
+}
+
 static bool is_digits(struct str s)
 {
 	for (size_t i = 0; i < s.len; i++)
@@ -101,9 +78,8 @@ static bool is_digits(struct str s)
 /* The host in its two spellings: without a port, and with the one given or the scheme's. */
 static void split_host(struct search *s)
 {
-	struct str host = s->q->host;
+	struct str host = s->q->host, port = s->q->tls ? STR(":443") : STR(":80");
 	size_t colon = host.len;
-	int n;
 
 	s->bare = s->full = host;
 	while (colon > 0 && host.ptr[colon - 1] != ':' && host.ptr[colon - 1] != ']')
@@ -115,9 +91,10 @@ static void split_host(struct search *s)
 	}
 	if (host.len > HOST_MAX)
 		return;
-	n = snprintf(s->text, sizeof(s->text), "%.*s:%s", (int)host.len, host.ptr,
-		     s->q->tls ? "443" : "80");
-	s->full = (struct str){s->text, n > 0 ? (size_t)n : 0};
+	if (host.len > 0)
+		memcpy(s->text, host.ptr, host.len);
+	memcpy(s->text + host.len, port.ptr, port.len);
+	s->full = (struct str){s->text, host.len + port.len};
 }
 
 static void add_host(struct search *s, struct str host)
@@ -161,7 +138,7 @@ static void find_patterns(struct search *s)
 	const struct route_entry *first = NULL;
 	struct str port = str_sub(s->full, s->bare.len, s->full.len);
 
-	if (s->bare.len > HOST_MAX || !any_has(s, ROUTE_COUNT_PATTERN, STR_NONE))
+	if (s->bare.len > HOST_MAX || !s->o->patterns)
 		return;
 	for (size_t dot = str_find(s->bare, '.', 1); dot < s->bare.len;
 	     dot = str_find(s->bare, '.', dot + 1)) {
@@ -183,7 +160,7 @@ static void find_patterns(struct search *s)
 
 static void find_hosts(struct search *s)
 {
-	if (s->q->host.ptr) {
+	if (s->q->host.ptr && s->o->hosts) {
 		split_host(s);
 		add_host(s, s->q->host);
 		add_host(s, s->bare);
@@ -197,15 +174,13 @@ static void find_hosts(struct search *s)
 			s->category |= ROUTE_HOST;
 		}
 	}
-	s->hosts[s->host_count++] = STR_NONE;
 }
 
 /* --- the path, method, SNI and headers --- */
 
 static void find_regex(struct search *s)
 {
-	const struct route_lengths *lengths =
-		routes_lengths(s->t, s->generation, ROUTE_LENGTH_LITERAL, STR_NONE);
+	const struct route_lengths *lengths = s->o->literals;
 	const struct route_entry *first = NULL;
 
 	for (size_t i = 0; lengths && i < lengths->count; i++) {
@@ -218,7 +193,7 @@ static void find_regex(struct search *s)
 		for (size_t k = 0; l && k < l->count; k++) {
 			if (first && route_entry_compare(first, l->items[k]) < 0)
 				break;
-			if (matches(s->m, l->items[k]->regex, s->q->path) < 0)
+			if (route_matcher_end(s->m, l->items[k]->regex, s->q->path) < 0)
 				continue;
 			first = l->items[k];
 			break;
@@ -230,8 +205,7 @@ static void find_regex(struct search *s)
 
 static void find_prefix(struct search *s)
 {
-	const struct route_lengths *lengths =
-		routes_lengths(s->t, s->generation, ROUTE_LENGTH_ANY, STR_NONE);
+	const struct route_lengths *lengths = s->o->prefixes;
 
 	for (size_t i = 0; lengths && i < lengths->count; i++) {
 		struct str prefix = str_sub(s->q->path, 0, lengths->items[i].len);
@@ -257,6 +231,8 @@ static void find_header(struct search *s)
 {
 	const struct route_entry *first = NULL;
 
+	if (!s->o->headers)
+		return;
 	for (size_t i = 0; s->q->fields && i < s->q->fields->count; i++) {
 		struct str name = s->q->fields->items[i].name;
 		const struct route_list *l =
@@ -276,13 +252,13 @@ static void find_category(struct search *s)
 	find_hosts(s);
 	find_path(s);
 	find_header(s);
-	if (any_has(s, ROUTE_COUNT_METHOD, s->q->method))
+	if (s->o->methods && any_has(s, ROUTE_COUNT_METHOD, s->q->method))
 		s->category |= ROUTE_METHOD;
-	if (s->q->sni.ptr && any_has(s, ROUTE_COUNT_SNI, s->q->sni))
+	if (s->o->snis && s->q->sni.ptr && any_has(s, ROUTE_COUNT_SNI, s->q->sni))
 		s->category |= ROUTE_SNI;
 	/* Kong begins at this category when it has routes, else at the first. */
 	s->rank_max = ~0U;
-	if (count_of(s, s->category, ROUTE_COUNT_ALL, STR_NONE) > 0)
+	if (route_overview_used(s->o, s->category))
 		s->rank_max = route_category_rank(s->category);
 }
 
@@ -305,7 +281,7 @@ static struct str hit_of(const struct search *s, enum route_count_kind kind)
 }
 
 /* The smallest set of entries that share a value with the request; a header's goes first. */
-static void find_likely(const struct search *s, unsigned category, struct likely *l)
+static unsigned char find_likely(const struct search *s, unsigned category)
 {
 	static const struct {
 		unsigned bit;
@@ -315,9 +291,9 @@ static void find_likely(const struct search *s, unsigned category, struct likely
 		{ROUTE_PATH, ROUTE_COUNT_PATH}, {ROUTE_METHOD, ROUTE_COUNT_METHOD},
 		{ROUTE_SNI, ROUTE_COUNT_SNI},
 	};
+	unsigned char found = LIKELY_NONE;
 	size_t least = 0;
 
-	l->known = true;
 	for (size_t i = 0; i < array_len(kinds); i++) {
 		struct str hit = hit_of(s, kinds[i].kind);
 		size_t n;
@@ -327,14 +303,14 @@ static void find_likely(const struct search *s, unsigned category, struct likely
 		n = count_of(s, category, kinds[i].kind, hit);
 		if (n == 0)
 			continue;
-		if (!l->any || n < least || kinds[i].bit == ROUTE_HEADER) {
+		if (found == LIKELY_NONE || n < least || kinds[i].bit == ROUTE_HEADER) {
 			least = n;
-			l->any = true;
-			l->kind = kinds[i].kind;
+			found = (unsigned char)kinds[i].kind;
 		}
 		if (kinds[i].bit == ROUTE_HEADER)
-			return;
+			break;
 	}
+	return found;
 }
 
 static bool has_text(const struct route_texts *texts, struct str text)
@@ -356,15 +332,17 @@ static bool has_header(const struct route *r, struct str name)
 static bool is_likely(struct search *s, const struct route_entry *entry)
 {
 	const struct route *r = entry->route;
-	struct likely *l = &s->likely[r->category];
+	unsigned char *likely = &s->likely[r->category];
+	enum route_count_kind kind;
 	struct str hit;
 
-	if (!l->known)
-		find_likely(s, r->category, l);
-	if (!l->any)
+	if (*likely == LIKELY_UNKNOWN)
+		*likely = find_likely(s, r->category);
+	if (*likely == LIKELY_NONE)
 		return false;
-	hit = hit_of(s, l->kind);
-	switch (l->kind) {
+	kind = (enum route_count_kind) * likely;
+	hit = hit_of(s, kind);
+	switch (kind) {
 	case ROUTE_COUNT_HOST:
 		return has_text(&r->hosts, hit);
 	case ROUTE_COUNT_HEADER:
@@ -389,7 +367,8 @@ static bool value_matches(const struct search *s, const struct route_header *h, 
 	for (size_t i = 0; i < value.len; i++)
 		lower[i] = ascii_lower(value.ptr[i]);
 	value.ptr = lower;
-	return has_text(&h->values, value) || (h->pattern && matches(s->m, h->pattern, value) >= 0);
+	return has_text(&h->values, value) ||
+	       (h->pattern && route_matcher_end(s->m, h->pattern, value) >= 0);
 }
 
 static bool header_holds(const struct search *s, const struct route_header *h)
@@ -417,16 +396,18 @@ static bool holds(const struct search *s, const struct route *r)
 }
 
 /* Whether it would win over the best so far. */
-static bool is_better(const struct search *s, const struct route_entry *entry, bool likely)
+static bool is_better(struct search *s, const struct route_entry *entry)
 {
 	unsigned rank = route_category_rank(entry->route->category), best;
+	bool likely;
 
 	if (!s->best)
 		return true;
 	best = route_category_rank(s->best->route->category);
 	if (rank != best)
 		return rank > best;
-	if (likely != s->best_likely)
+	likely = is_likely(s, entry);
+	if (likely != is_likely(s, s->best))
 		return likely;
 	return route_entry_compare(entry, s->best) < 0;
 }
@@ -434,15 +415,10 @@ static bool is_better(const struct search *s, const struct route_entry *entry, b
 /* An entry whose host and path hold. */
 static void consider(struct search *s, const struct route_entry *entry, struct str matched)
 {
-	bool likely;
-
-	if (route_category_rank(entry->route->category) > s->rank_max)
-		return;
-	likely = is_likely(s, entry);
-	if (!is_better(s, entry, likely) || !holds(s, entry->route))
+	if (route_category_rank(entry->route->category) > s->rank_max || !is_better(s, entry) ||
+	    !holds(s, entry->route))
 		return;
 	s->best = entry;
-	s->best_likely = likely;
 	s->best_matched = matched;
 }
 
@@ -454,11 +430,8 @@ static void consider_list(struct search *s, const struct route_list *l, struct s
 		consider(s, l->items[i], matched);
 }
 
-static void search_prefixes(struct search *s, struct str host)
+static void search_prefixes(struct search *s, struct str host, const struct route_lengths *lengths)
 {
-	const struct route_lengths *lengths =
-		routes_lengths(s->t, s->generation, ROUTE_LENGTH_PREFIX, host);
-
 	for (size_t i = 0; lengths && i < lengths->count; i++) {
 		struct str prefix = str_sub(s->q->path, 0, lengths->items[i].len);
 
@@ -470,38 +443,61 @@ static void search_prefixes(struct search *s, struct str host)
 	}
 }
 
-static void search_regex(struct search *s, struct str host)
+static void search_regex(struct search *s, const struct route_list *l)
 {
-	const struct route_list *l =
-		routes_list(s->t, s->generation, ROUTE_LIST_REGEX, host, STR_NONE);
-
 	for (size_t i = 0; l && i < l->count; i++) {
 		long end = -1;
 
 		if (str_starts(s->q->path, l->items[i]->literal))
-			end = matches(s->m, l->items[i]->regex, s->q->path);
+			end = route_matcher_end(s->m, l->items[i]->regex, s->q->path);
 		if (end >= 0)
 			consider(s, l->items[i], str_sub(s->q->path, 0, (size_t)end));
 	}
 }
 
+/* Entries with this host. */
+static void search_host(struct search *s, struct str host)
+{
+	const struct routes *t = s->t;
+
+	if (s->o->prefixes)
+		search_prefixes(s, host,
+				routes_lengths(t, s->generation, ROUTE_LENGTH_PREFIX, host));
+	if (s->o->literals)
+		search_regex(s, routes_list(t, s->generation, ROUTE_LIST_REGEX, host, STR_NONE));
+	if (s->o->pathless)
+		consider_list(s, routes_list(t, s->generation, ROUTE_LIST_OTHER, host, STR_NONE),
+			      STR_NONE);
+}
+
+static void search_hostless(struct search *s)
+{
+	search_prefixes(s, STR_NONE, s->o->hostless.prefixes);
+	search_regex(s, s->o->hostless.regex);
+	consider_list(s, s->o->hostless.pathless, STR_NONE);
+}
+
 bool routes_match(const struct routes *t, uint64_t generation, struct route_matcher *m,
 		  const struct route_request *q, struct route_match *out)
 {
-	struct search s = {.t = t, .generation = generation, .m = m, .q = q};
+	struct search s;
 
+	memset(&s, 0, offsetof(struct search, hosts));
+	s.t = t;
+	s.generation = generation;
+	s.m = m;
+	s.o = route_matcher_overview(m);
+	s.q = q;
+	if (s.o->t != t || s.o->generation != generation)
+		route_overview_take(s.o, t, generation);
 	find_category(&s);
 	if (s.category == 0)
 		return false;
-	for (size_t i = 0; i < s.host_count; i++) {
-		search_prefixes(&s, s.hosts[i]);
-		search_regex(&s, s.hosts[i]);
-		consider_list(&s,
-			      routes_list(t, generation, ROUTE_LIST_OTHER, s.hosts[i], STR_NONE),
-			      STR_NONE);
-	}
+	for (size_t i = 0; i < s.host_count; i++)
+		search_host(&s, s.hosts[i]);
+	search_hostless(&s);
 	if (!s.best)
 		return false;
-	*out = (struct route_match){s.best->route, s.best_matched};
+	*out = (struct route_match){s.best->route, s.best, s.best_matched};
 	return true;
 }

@@ -11,29 +11,28 @@
 #define CARDEA_TABLES_ROUTE_MATCH_H
 
 #include "common/http/msg.h"
+#include "data-plane/tables/route_matcher.h"
 #include "data-plane/tables/routes.h"
 
 struct route_request {
 	struct str method;
 	struct str path; /* normal form, without query */
-	struct str host; /* Host or :authority as sent, lower case, with its port; or STR_NONE */
+	struct str host; /* route_request_host of Host or :authority; or STR_NONE */
 	bool tls;
 	struct str sni;			  /* lower case, without a dot at its end; or STR_NONE */
 	const struct http_fields *fields; /* names in lower case; may be NULL */
 };
 
 struct route_match {
-	const struct route *route; /* lives until rcu_leave */
+	const struct route *route;	 /* lives until rcu_leave */
+	const struct route_entry *entry; /* what of it matched; lives as long */
 	struct str matched; /* the begin of request.path that its path matched; STR_NONE: no path */
 };
 
-/* Memory for expressions. */
-struct route_matcher;
+/* An authority as routes are looked up by it (H1-22, TR-08): lower case, without a dot at the
+ * name's end, with its port. Copies into a only what differs. ptr NULL: out of memory. */
+struct str route_request_host(struct arena *a, struct str authority);
 
-/* NULL: out of memory. */
-struct route_matcher *route_matcher_create(void);
-/* NULL is fine. */
-void route_matcher_free(struct route_matcher *m);
 /* False: no route. */
 bool routes_match(const struct routes *t, uint64_t generation, struct route_matcher *m,
 		  const struct route_request *q, struct route_match *out) must_check;

@@ -206,13 +206,14 @@ static int put_count(const struct pass *p, unsigned category, enum route_count_k
 	return vmap_put(p->x, &p->t->counts, key_str(&k), &c->version, p->e);
 }
 
-/* In its own category and over all. */
+/* In its own category, over all, and for the kind. */
 static int put_counts(const struct pass *p, const struct route *r, enum route_count_kind kind,
 		      struct str value)
 {
-	if (put_count(p, r->category, kind, value) < 0)
+	if (put_count(p, r->category, kind, value) < 0 ||
+	    put_count(p, ROUTE_CATEGORIES, kind, value) < 0)
 		return -1;
-	return put_count(p, ROUTE_CATEGORIES, kind, value);
+	return put_count(p, ROUTE_TOTAL, kind, STR_NONE);
 }
 
 static size_t list_place(const struct route_list *l, const struct route_entry *entry)
@@ -413,8 +414,27 @@ static int index_entry(const struct pass *p, const struct route_entry *entry)
 	return index_texts(p, r, &r->snis, ROUTE_COUNT_SNI);
 }
 
+static int index_stream(const struct pass *p, const struct route *r)
+{
+	const struct route_entry *entry = &r->entries[0];
+
+	if (!r->snis.count)
+		return put_list(p, ROUTE_LIST_STREAM, STR_NONE, STR_NONE, entry);
+	for (size_t i = 0; i < r->snis.count; i++)
+		if (!seen_before(&r->snis, i) &&
+		    put_list(p, ROUTE_LIST_STREAM, r->snis.items[i], STR_NONE, entry) < 0)
+			return -1;
+	return 0;
+}
+
 static int index_route(const struct pass *p, const struct route *r)
 {
+	if (r && r->action.service &&
+	    put_list(p, ROUTE_LIST_SERVICE, id_str(r->action.service), STR_NONE, &r->entries[0]) <
+		    0)
+		return -1;
+	if (r && r->stream)
+		return index_stream(p, r);
 	for (size_t i = 0; r && r->category && i < r->entry_count; i++)
 		if (index_entry(p, &r->entries[i]) < 0)
 			return -1;
@@ -441,4 +461,18 @@ int routes_resolve(struct routes *t, struct vmap_txn *x, unsigned char culprit[R
 		}
 	}
 	return 0;
+}
+
+const struct route *routes_staged(const struct routes *t, const unsigned char id[ROUTE_ID_SIZE])
+{
+	return route_of(vmap_staged(vmap_find(&t->routes, id_str(id))));
+}
+
+const struct route_list *routes_staged_of_service(const struct routes *t,
+						  const unsigned char service[ROUTE_ID_SIZE])
+{
+	struct key k;
+
+	key_make(&k, ROUTE_LIST_SERVICE, id_str(service), STR_NONE);
+	return outer_of(vmap_staged(vmap_find(&t->lists, key_str(&k))));
 }

@@ -37,6 +37,13 @@ int routes_sweep(struct routes *t, struct vmap_txn *x, struct err *e) must_check
 int routes_resolve(struct routes *t, struct vmap_txn *x, unsigned char culprit[ROUTE_ID_SIZE],
 		   struct err *e) must_check;
 
+/* What there will be when the open transaction commits; NULL: none. After routes_resolve. */
+const struct route *routes_staged(const struct routes *t, const unsigned char id[ROUTE_ID_SIZE]);
+struct route_list;
+/* The same: the first entry of each route of a service. */
+const struct route_list *routes_staged_of_service(const struct routes *t,
+						  const unsigned char service[ROUTE_ID_SIZE]);
+
 /* --- the index, for route_match.c --- */
 
 enum route_list_kind {
@@ -46,6 +53,8 @@ enum route_list_kind {
 	ROUTE_LIST_PATTERN = 'w', /* pattern: every entry with this wildcard host */
 	ROUTE_LIST_HEADER = 'x',  /* header name: every entry that asks for it */
 	ROUTE_LIST_LITERAL = 'g', /* literal: expressions of any host that begin with it */
+	ROUTE_LIST_SERVICE = 'v', /* a service's id: the first entry of each of its routes */
+	ROUTE_LIST_STREAM = 's',  /* SNI, or "": stream routes with it, or without one */
 };
 struct route_list {
 	struct version version;
@@ -84,7 +93,9 @@ enum route_count_kind {
 	ROUTE_COUNT_METHOD = 'm',
 	ROUTE_COUNT_SNI = 's',
 };
-/* How many entries of a category have a value; category ROUTE_CATEGORIES: of all. */
+enum { ROUTE_TOTAL = ROUTE_CATEGORIES + 1 };
+/* How many entries of a category have a value; category ROUTE_CATEGORIES: of all; ROUTE_TOTAL: of
+ * all, whatever the value (which is ""). */
 size_t routes_count(const struct routes *t, uint64_t generation, unsigned category,
 		    enum route_count_kind kind, struct str value);
 

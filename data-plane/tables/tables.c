@@ -14,7 +14,7 @@ struct tables_batch {
 	atomic_bool passed; /* set by liburcu's thread */
 };
 
-int tables_create(struct tables **out, struct err *e)
+int tables_create(struct tables **out, const struct plugin_kind *const *plugin_kinds, struct err *e)
 {
 	struct tables *t = calloc(1, sizeof(*t));
 
@@ -31,11 +31,15 @@ int tables_create(struct tables **out, struct err *e)
 		goto no_tickets;
 	if (routes_init(&t->routes, e) != 0)
 		goto no_routes;
-	if (entities_init(&t->entities, e) != 0)
+	if (entities_init(&t->entities, plugin_kinds, e) != 0)
 		goto no_entities;
+	if (handshakes_init(&t->handshakes, e) != 0)
+		goto no_handshakes;
 	withheld_init(&t->withheld);
 	*out = t;
 	return 0;
+no_handshakes:
+	entities_deinit(&t->entities);
 no_entities:
 	routes_deinit(&t->routes);
 no_routes:
@@ -58,6 +62,7 @@ void tables_free(struct tables *t)
 	do {
 		rcu_barrier();
 	} while (tables_reap(t));
+	handshakes_deinit(&t->handshakes);
 	entities_deinit(&t->entities);
 	routes_deinit(&t->routes);
 	tickets_deinit(&t->tickets);
@@ -126,6 +131,7 @@ int tables_keep(struct tables *t, enum tables_kind kind, const unsigned char id[
 static int resolve(struct tables *t, struct tables_culprit *c, struct err *e)
 {
 	struct vmap_txn *x = &t->txn;
+	enum entities_kind kind;
 	bool is_sni = false;
 
 	if (t->replacing &&
@@ -149,7 +155,12 @@ static int resolve(struct tables *t, struct tables_culprit *c, struct err *e)
 		c->kind = TABLES_ROUTE;
 		return -1;
 	}
-	return 0;
+	if (entities_resolve(&t->entities, x, &kind, c->id, e) != 0) {
+		if (kind < ENTITIES_KINDS)
+			c->kind = (enum tables_kind)(TABLES_SERVICE + (int)kind);
+		return -1;
+	}
+	return handshakes_resolve(&t->handshakes, x, &t->routes, &t->entities, e);
 }
 
 int tables_commit(struct tables *t, struct tables_culprit *culprit, struct err *e)

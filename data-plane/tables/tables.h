@@ -12,6 +12,7 @@
 #include "data-plane/tables/certs.h"
 #include "data-plane/tables/challenges.h"
 #include "data-plane/tables/entities.h"
+#include "data-plane/tables/handshakes.h"
 #include "data-plane/tables/rcu.h"
 #include "data-plane/tables/routes.h"
 #include "data-plane/tables/tickets.h"
@@ -25,6 +26,7 @@ struct tables {
 	struct tickets tickets;
 	struct routes routes;
 	struct entities entities;
+	struct handshakes handshakes; /* derived */
 	struct withheld withheld;     /* the writer's: add and remove within the transaction */
 	_Atomic uint64_t generation;  /* private: see tables_enter */
 	struct vmap_txn txn;	      /* read by apply: pass &t->txn to the tables' writers */
@@ -33,8 +35,11 @@ struct tables {
 	struct tables_batch **batches_end; /* private */
 };
 
-/* The calling thread is the writer from now on and is registered with RCU (rcu_start). */
-int tables_create(struct tables **out, struct err *e) must_check;
+/* The calling thread is the writer from now on and is registered with RCU (rcu_start). plugin_kinds
+ * is the list of plugins that this node has, with NULL at its end; it outlives the tables. NULL:
+ * none. */
+int tables_create(struct tables **out, const struct plugin_kind *const *plugin_kinds,
+		  struct err *e) must_check;
 /* No reader may be left. Thread: the writer. NULL is fine. */
 void tables_free(struct tables *t);
 

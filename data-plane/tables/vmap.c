@@ -28,11 +28,15 @@ static uint64_t hash_of(uint64_t seed, struct str key)
 	uint64_t word;
 	size_t at = 0;
 
-	for (; at < key.len; at += sizeof(word)) {
-		size_t n = key.len - at < sizeof(word) ? key.len - at : sizeof(word);
-
+	for (; key.len - at >= sizeof(word); at += sizeof(word)) {
+		memcpy(&word, key.ptr + at, sizeof(word));
+		h = (h ^ word) * 0xff51afd7ed558ccdULL;
+		h ^= h >> 32;
+	}
+	if (at < key.len) {
 		word = 0;
-		memcpy(&word, key.ptr + at, n);
+		for (size_t i = key.len; i > at; i--)
+			word = word << 8 | (unsigned char)key.ptr[i - 1];
 		h = (h ^ word) * 0xff51afd7ed558ccdULL;
 		h ^= h >> 32;
 	}
@@ -329,6 +333,7 @@ void vmap_commit(struct vmap_txn *x, uint64_t generation)
 			atomic_fetch_sub(&x->touched[i].map->count, 1);
 		if (!v->absent)
 			atomic_fetch_add(&x->touched[i].map->count, 1);
+		x->touched[i].map->changed = generation;
 		v->since = generation;
 		v->prev = atomic_load_explicit(&e->head, memory_order_relaxed);
 		e->pending = NULL;

@@ -47,6 +47,7 @@ struct vmap {
 	struct cds_lfht *table;	 /* private */
 	uint64_t seed;		 /* private */
 	size_t entries, buckets; /* private: the writer's */
+	uint64_t changed;	 /* read by the writer: the newest generation with a change of it */
 	/* Frees a value (never an absent one). Thread: the writer. */
 	void (*free_value)(struct version *v, void *arg);
 	void *arg;

@@ -5,6 +5,7 @@
 #include "common/core/list.h"
 #include "common/pki/key.h"
 #include "common/pki/signer.h"
+#include "common/pki/staple.h"
 
 enum { CHAINS_MAX = 64, BUCKETS_MIN = 16 };
 
@@ -64,6 +65,7 @@ static void parts_free(struct parsed_cert *p)
 		X509_free(p->parts[i].leaf);
 		EVP_PKEY_free(p->parts[i].key);
 		sk_X509_pop_free(p->parts[i].chain, X509_free);
+		buf_deinit(&p->parts[i].staple);
 	}
 }
 
@@ -166,6 +168,17 @@ static int pair_parse(struct parsed_part *out, const struct cert_part *in, struc
 	return 0;
 }
 
+/* One that cannot be read is as if there were none. */
+static int staple_parse(struct parsed_part *out, const struct cert_part *in, struct err *e)
+{
+	const struct str staple = {(const char *)in->staple, in->staple_len};
+
+	if (staple.len == 0 ||
+	    staple_span(staple, &out->staple_from, &out->staple_until, NULL) != 0)
+		return 0;
+	return buf_add_str(&out->staple, staple, e);
+}
+
 static int part_parse(struct parsed_cache *c, struct parsed_part *out, const struct cert_part *in,
 		      struct err *e)
 {
@@ -176,6 +189,8 @@ static int part_parse(struct parsed_cache *c, struct parsed_part *out, const str
 	if ((!signer_takes(key) ||
 	     signer_load(c->signer, leaf, key, &out->leaf, &out->key, &refused) != 0) &&
 	    pair_parse(out, in, e) != 0)
+		return -1;
+	if (staple_parse(out, in, e) != 0)
 		return -1;
 	return chain_get(c, in->chain, &out->chain, e);
 }

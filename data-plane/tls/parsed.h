@@ -14,6 +14,8 @@ struct parsed_part {
 	X509 *leaf;
 	EVP_PKEY *key;
 	STACK_OF(X509) * chain; /* NULL: none */
+	struct buf staple;	/* OCSP response; empty: none */
+	int64_t staple_from, staple_until;
 };
 
 struct parsed_cert {

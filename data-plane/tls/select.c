@@ -1,9 +1,7 @@
 #include "data-plane/tls/select.h"
 
-#include <openssl/sha.h>
-#include <string.h>
-
 #include "common/core/log.h"
+#include "data-plane/tls/policy.h"
 
 enum { HOST_NAME = 0 };
 
@@ -43,15 +41,6 @@ static enum select_result refuse(enum select_result r, int *alert)
 	return r;
 }
 
-/* A ticket is good for the name it was made for. */
-static int set_session_context(SSL *ssl, struct str name)
-{
-	unsigned char digest[SHA256_DIGEST_LENGTH];
-
-	SHA256((const unsigned char *)name.ptr, name.len, digest);
-	return SSL_set_session_id_context(ssl, digest, sizeof(digest));
-}
-
 static int put(SSL *ssl, const struct parsed_cert *p)
 {
 	SSL_certs_clear(ssl); /* of the default certificate */
@@ -62,40 +51,40 @@ static int put(SSL *ssl, const struct parsed_cert *p)
 	return 0;
 }
 
-static enum select_result use(SSL *ssl, const struct cert *cert, struct parsed_cache *parsed,
-			      struct str name, int *alert)
+int select_use(SSL *ssl, const struct cert *cert, struct parsed_cache *parsed)
 {
 	struct err e = ERR_INIT;
 	const struct parsed_cert *p;
+	struct str name = str_from(SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name));
 
 	if (parsed_cache_get(parsed, cert, &p, &e) == 0 &&
 	    (put(ssl, p) == 0 || err_openssl(&e, ERR_INTERNAL, "certificate is not usable") == 0))
-		return SELECT_FOUND;
+		return 0;
 	log_error("certificate cannot be served", log_err(&e),
-		  log_strn("name", name.ptr, name.len));
-	return refuse(SELECT_FAILED, alert);
+		  log_strn("name", name.ptr ? name.ptr : "", name.len));
+	return -1;
 }
 
-enum select_result select_certificate(SSL *ssl, const struct tables *t, struct parsed_cache *parsed,
-				      bool has_default, int *alert)
+enum select_result select_certificate(SSL *ssl, const struct tables *t, bool has_default,
+				      const struct cert **out, int *alert)
 {
 	const unsigned char *ext;
 	size_t len;
-	char buffer[CERTS_NAME_MAX + 1];
 	struct str name = STR("");
-	const struct cert *cert = NULL;
+	struct tls_policy policy;
+	struct err e = ERR_INIT;
 
-	if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &ext, &len) == 1) {
-		if (select_server_name((struct str){(const char *)ext, len}, &name) != SELECT_FOUND)
-			return refuse(SELECT_MALFORMED, alert);
-		if (certs_normalise(name, buffer, &len)) {
-			name = (struct str){buffer, len};
-			cert = certs_find(&t->certs, tables_enter(t), name);
-		}
-	}
-	if (!cert && !has_default)
+	if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &ext, &len) == 1 &&
+	    select_server_name((struct str){(const char *)ext, len}, &name) != SELECT_FOUND)
+		return refuse(SELECT_MALFORMED, alert);
+	tls_policy_of(t, tables_enter(t), name, &policy);
+	if (!policy.cert && !has_default)
 		return refuse(SELECT_UNKNOWN, alert);
-	if (set_session_context(ssl, name) != 1)
+	if (tls_policy_apply(ssl, &policy, &e) != 0) {
+		log_error("rules of a name cannot be applied", log_err(&e),
+			  log_strn("name", policy.name, policy.name_len));
 		return refuse(SELECT_FAILED, alert);
-	return cert ? use(ssl, cert, parsed, name, alert) : SELECT_DEFAULT;
+	}
+	*out = policy.cert;
+	return policy.cert ? SELECT_FOUND : SELECT_DEFAULT;
 }

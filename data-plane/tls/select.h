@@ -6,7 +6,7 @@
  *     not a host name, unknown ───▶ default certificate, or alert unrecognized_name
  *     known ──────────────────────▶ its leafs, keys and chains are put on the SSL
  *
- * The session id context is made of the name, so that a ticket of one name never opens another.
+ * The rules of the name (tls/policy.h) are put on it, too.
  * owner and thread: the worker.
  */
 #ifndef CARDEA_TLS_SELECT_H
@@ -31,9 +31,12 @@ enum select_result {
  * into it. SELECT_MALFORMED otherwise. Pure. */
 enum select_result select_server_name(struct str extension, struct str *name);
 
-/* Sets up ssl for the ClientHello that it is reading. has_default: its context has a certificate.
- * *alert is set for results from SELECT_UNKNOWN on. */
-enum select_result select_certificate(SSL *ssl, const struct tables *t, struct parsed_cache *parsed,
-				      bool has_default, int *alert);
+/* Sets up ssl for the ClientHello that it is reading, all but the certificate, which a resumed
+ * connection does not need: *out is it, until the turn ends; NULL: the context's own. has_default:
+ * the context has one. *alert is set for results from SELECT_UNKNOWN on. */
+enum select_result select_certificate(SSL *ssl, const struct tables *t, bool has_default,
+				      const struct cert **out, int *alert);
+/* Gives ssl the certificate, with its key and chain. -1: it cannot be served; logged. */
+int select_use(SSL *ssl, const struct cert *cert, struct parsed_cache *parsed) must_check;
 
 #endif

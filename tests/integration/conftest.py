@@ -1,15 +1,18 @@
 """Fixtures: one PostgreSQL and one Pebble for the whole run, a fresh database and fresh daemons for each test module."""
 
 import itertools
+import os
 import shutil
 import subprocess
 
 import pytest
 
-from harness import Cluster, Pebble, Postgres, free_port, make_folder
+from harness import CHALLTEST, Cluster, Pebble, Postgres, free_port, make_folder
 from pki import der, pair
 
 _names = itertools.count(1)
+# Minutes of processor time: `make grade` runs it.
+collect_ignore = [] if os.environ.get("TESTSSL") else ["test_testssl.py"]
 
 
 @pytest.fixture(scope="session")
@@ -92,7 +95,7 @@ def pebble_default(c):
     """Every name resolves to the first data plane."""
     import requests
 
-    requests.post("http://127.0.0.1:8055/set-default-ipv4", json={"ip": c.data_planes[0].ip}, timeout=5)
+    requests.post(f"{CHALLTEST}/set-default-ipv4", json={"ip": c.data_planes[0].ip}, timeout=5)
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,10 @@ import requests
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("BUILD_FOLDER", ROOT / "build"))
+# Tests may run in several processes at once (pytest-xdist): each has addresses of its own.
+LANE = int(os.environ.get("LANE") or os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+CHALLTEST = f"http://127.0.0.1:{8255 + LANE}"  # of Pebble's DNS server
+DATA_PLANE_BUILD = pathlib.Path(os.environ.get("DATA_PLANE_BUILD_FOLDER", BUILD))
 
 
 def wait_until(condition, seconds=20, what="condition"):
@@ -103,10 +107,15 @@ class Postgres:
 class Pebble:
     """Pebble with its DNS server: every name resolves to 127.0.0.1 unless told otherwise."""
 
-    def __init__(self, folder, http_port, env=None):
+    def __init__(self, folder, http_port, env=None, tls_port=5001, own_ports=False):
+        """own_ports: one beside the run's own Pebble."""
         self.folder, self.http_port = pathlib.Path(folder) / "pebble", http_port
-        self.env = {**os.environ, "PEBBLE_VA_NOSLEEP": "1", **(env or {})}
-        self.directory = "https://127.0.0.1:14000/dir"
+        port, management, dns, challtest = [free_port() for _ in range(4)] if own_ports else (14000 + LANE, 15000 + LANE, 8153 + LANE, 8255 + LANE)
+        ports = {"PEBBLE_PORT": port, "PEBBLE_MANAGEMENT_PORT": management, "PEBBLE_DNS_PORT": dns, "PEBBLE_CHALLTEST_PORT": challtest, "PEBBLE_TLS_VALIDATION_PORT": tls_port}
+        self.challtest = f"http://127.0.0.1:{challtest}"
+        self.env = {**os.environ, **{k: str(v) for k, v in ports.items()}, "PEBBLE_VA_NOSLEEP": "1", **(env or {})}
+        self.directory = f"https://127.0.0.1:{port}/dir"
+        self.management = f"https://127.0.0.1:{management}"
         self.ca_file = self.folder / "ca.pem"
 
     def _run(self, *args):
@@ -127,10 +136,18 @@ class Pebble:
         path.write_text(self._run("root", self.folder))
         return path
 
+    def certificate_status(self, serial):
+        r = requests.get(f"{self.management}/cert-status-by-serial/{serial:x}", verify=False, timeout=5)
+        assert r.status_code == 200, r.text
+        return r.json()
+
+    def resolve_all(self, address):
+        requests.post(f"{self.challtest}/set-default-ipv4", json={"ip": address}, timeout=5)
+
     def resolve(self, host, *addresses):
         """From now on the name has these addresses and no others."""
-        requests.post("http://127.0.0.1:8055/clear-a", json={"host": host + "."}, timeout=5)
-        r = requests.post("http://127.0.0.1:8055/add-a", json={"host": host + ".", "addresses": addresses}, timeout=5)
+        requests.post(f"{self.challtest}/clear-a", json={"host": host + "."}, timeout=5)
+        r = requests.post(f"{self.challtest}/add-a", json={"host": host + ".", "addresses": addresses}, timeout=5)
         assert r.status_code == 200
 
 
@@ -219,7 +236,7 @@ class DataPlane:
         }
         self.config = folder / f"{name}.conf"
         self.config.write_text("".join(f"{k} = {v}\n" for k, v in config.items()))
-        self.process = Process(name, [BUILD / "cardea-dp", "-c", self.config], folder)
+        self.process = Process(name, [DATA_PLANE_BUILD / "cardea-dp", "-c", self.config], folder)
 
     def start(self, wait=True):
         self.process.start()
@@ -293,7 +310,7 @@ class Cluster:
 
     def add_data_plane(self, **settings):
         n = len(self.data_planes) + 1
-        d = DataPlane(self, f"dp{n}", f"127.0.0.{10 + n}", **settings)
+        d = DataPlane(self, f"dp{n}", f"127.0.{LANE}.{10 + n}", **settings)
         self.data_planes.append(d)
         return d
 

@@ -1,6 +1,7 @@
 """Certificates for the tests, made with python3-cryptography."""
 
 import datetime
+import ipaddress
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -16,10 +17,19 @@ def key_pem(key):
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()).decode()
 
 
+def san(name):
+    if isinstance(name, x509.GeneralName):
+        return name
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
 def make_cert(names, key, issuer=None, issuer_key=None, days=90, ca=False):
     """PEM of a certificate for these names: self-signed, or signed by issuer."""
     now = datetime.datetime.utcnow()
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:60])])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, getattr(names[0], "value", names[0])[:60])])
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -28,7 +38,7 @@ def make_cert(names, key, issuer=None, issuer_key=None, days=90, ca=False):
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=days))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(n) for n in names]), False)
+        .add_extension(x509.SubjectAlternativeName([san(n) for n in names]), False)
         .add_extension(x509.BasicConstraints(ca, None), True)
     )
     return builder.sign(issuer_key or key, hashes.SHA256())

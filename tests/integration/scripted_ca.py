@@ -12,7 +12,7 @@ from cryptography import x509
 
 from pki import key_pem, make_cert, make_key, pem
 
-PAGES = ("dir", "nonce", "account", "new-order", "order", "authz", "challenge", "finalize", "cert")
+PAGES = ("dir", "nonce", "account", "new-order", "revoke", "order", "authz", "challenge", "finalize", "cert")
 
 
 def _decode(text):
@@ -22,16 +22,34 @@ def _decode(text):
 class Asked:
     """One request: its page, the order that it is about, and the payload of its JWS."""
 
-    def __init__(self, ca, page, order, payload):
-        self.ca, self.page, self.order, self.payload, self.answered = ca, page, order, payload, False
+    def __init__(self, ca, page, order, name, payload):
+        self.ca, self.page, self.order, self.name, self.payload, self.answered = ca, page, order, name, payload, False
+
+
+class Name:
+    """One identifier of an order with its authorization."""
+
+    def __init__(self, identifier):
+        self.identifier = identifier
+        self.authz, self.challenge = "pending", "pending"
+        self.error = None  # of the challenge
+
+    @property
+    def host(self):
+        return self.identifier["value"]
 
 
 class Order:
-    def __init__(self, number, host):
-        self.number, self.host = number, host
-        self.status, self.authz, self.challenge = "pending", "pending", "pending"
-        self.error = None  # of the challenge
-        self.cert = None
+    """What it has as if it were for one name is its first name's."""
+
+    def __init__(self, number, identifiers):
+        self.number, self.names = number, [Name(i) for i in identifiers]
+        self.host, self.status, self.cert = self.names[0].host, "pending", None
+
+    def _first(attribute):
+        return property(lambda o: getattr(o.names[0], attribute), lambda o, value: setattr(o.names[0], attribute, value))
+
+    authz, challenge, error = _first("authz"), _first("challenge"), _first("error")
 
 
 class ScriptedCA:
@@ -41,7 +59,9 @@ class ScriptedCA:
         self.key = make_key()
         self.root = make_cert(["scripted CA"], self.key, ca=True)
         self.answer, self.asked, self.orders = {}, [], {}
+        self.token = self.default_token
         self.reuses = lambda host: False  # whether its authorization is valid from the beginning
+        self.keep_jws = None  # a list: what was posted, as it came
         self.give_nonces = True  # with every answer; else only where one is asked for
         self._numbers, self._nonces = itertools.count(1), itertools.count(1)
         key = make_key()
@@ -69,42 +89,61 @@ class ScriptedCA:
 
     # --- the proper answers ---
 
-    def url(self, page, order):
-        return f"{self.base}/{page}/{order.number}"
+    def url(self, page, order, name=None):
+        return f"{self.base}/{page}/{order.number}" + (f".{order.names.index(name)}" if name else "")
 
     def order_doc(self, o):
-        doc = {"status": o.status, "authorizations": [self.url("authz", o)], "finalize": self.url("finalize", o)}
+        doc = {"status": o.status, "authorizations": [self.url("authz", o, n) for n in reversed(o.names)], "finalize": self.url("finalize", o)}
         return {**doc, "certificate": self.url("cert", o)} if o.status == "valid" else doc
 
-    def challenge_doc(self, o):
-        doc = {"type": "http-01", "status": o.challenge, "url": self.url("challenge", o), "token": f"token-{o.number}"}
-        return {**doc, "error": o.error} if o.error else doc
+    def challenge_doc(self, o, name=None, kind="http-01"):
+        n = name or o.names[0]
+        doc = {"type": kind, "status": n.challenge, "url": self.url("challenge", o, n), "token": self.token(o, n)}
+        return {**doc, "error": n.error} if n.error else doc
+
+    @staticmethod
+    def default_token(order, name):
+        return f"token-{order.number}-{order.names.index(name)}"
+
+    def challenges(self, o, n):
+        return [self.challenge_doc(o, n)]
+
+    def validate(self, o, n):
+        n.challenge = n.authz = "valid"
+        self._settle(o)
+
+    @staticmethod
+    def _settle(o):
+        if all(n.authz == "valid" for n in o.names) and o.status == "pending":
+            o.status = "ready"
 
     def issue(self, a, days=90):
         csr = x509.load_der_x509_csr(_decode(a.payload["csr"]))
-        a.order.cert = make_cert([a.order.host], csr, self.root, self.key, days=days)
+        a.order.cert = make_cert([n.host for n in a.order.names], csr, self.root, self.key, days=days)
         a.order.status = "valid"
 
     def proper(self, a):
         o = a.order
         if a.page == "dir":
-            return 200, {"newNonce": self.base + "/nonce", "newAccount": self.base + "/account", "newOrder": self.base + "/new-order"}, {}
+            return 200, {"newNonce": self.base + "/nonce", "newAccount": self.base + "/account", "newOrder": self.base + "/new-order", "revokeCert": self.base + "/revoke"}, {}
+        if a.page == "revoke":
+            return 200, b"", {}
         if a.page == "nonce":
             return 200, b"", {}
         if a.page == "account":
             return 201, {"status": "valid"}, {"Location": self.base + "/account/1"}
         if a.page == "new-order":
-            o = Order(next(self._numbers), a.payload["identifiers"][0]["value"])
+            o = Order(next(self._numbers), a.payload["identifiers"])
             self.orders[o.number] = o
-            if self.reuses(o.host):
-                o.authz, o.status = "valid", "ready"
+            for n in o.names:
+                n.authz = "valid" if self.reuses(n.host) else "pending"
+            self._settle(o)
             return 201, self.order_doc(o), {"Location": self.url("order", o)}
         if a.page == "authz":
-            return 200, {"status": o.authz, "identifier": {"type": "dns", "value": o.host}, "challenges": [self.challenge_doc(o)]}, {}
+            return 200, {"status": a.name.authz, "identifier": a.name.identifier, "challenges": self.challenges(o, a.name)}, {}
         if a.page == "challenge":
-            o.challenge = o.authz = "valid"
-            o.status = "ready"
-            return 200, self.challenge_doc(o), {}
+            self.validate(o, a.name)
+            return 200, self.challenge_doc(o, a.name), {}
         if a.page == "finalize":
             self.issue(a)
         if a.page == "cert":
@@ -113,12 +152,16 @@ class ScriptedCA:
 
     def _take(self, path, payload):
         page, _, number = path.strip("/").partition("/")
-        a = Asked(self, page, self.orders.get(int(number or 0)), payload)
+        if page == "directory":  # where Kong looks for it
+            page = "dir"
+        number, _, name = number.partition(".")
+        order = self.orders.get(int(number or 0))
+        a = Asked(self, page, order, order.names[int(name)] if order and name else None, payload)
         self.asked.append(a)
         return a
 
     def _reply(self, a):
-        if a.page not in PAGES or (a.page in PAGES[4:] and not a.order):
+        if a.page not in PAGES or (a.page in PAGES[5:] and not a.order):
             return 404, {"type": "urn:ietf:params:acme:error:malformed", "detail": "no such page"}, {}
         return self.answer.get(a.page, lambda _: None)(a) or self.proper(a)
 
@@ -150,6 +193,8 @@ class ScriptedCA:
             def do_POST(self):
                 jws = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 payload = _decode(jws["payload"])
+                if ca.keep_jws is not None:
+                    ca.keep_jws.append(jws)
                 self.do_GET(json.loads(payload) if payload else None)
 
         return Handler

@@ -70,6 +70,29 @@ def test_configuration_errors_name_file_line_and_key(tmp_path, binary, text, wor
         assert word in r.stderr, r.stderr
 
 
+@pytest.mark.parametrize(
+    "line,words",
+    [
+        ("dns_order = MX", ["dns_order", '"MX"', "SRV"]),
+        ("dns_order = LAST", ["dns_order"]),
+        ("dns_resolver = nowhere", ["dns_resolver"]),
+        ("dns_resolver = 127.0.0.1:99999", ["dns_resolver"]),
+        ("upstream_allow_private = everywhere", ["upstream_allow_private", "everywhere"]),
+        ("upstream_allow_private = 10.0.0.0/33", ["upstream_allow_private", "10.0.0.0/33"]),
+    ],
+)
+def test_what_upstreams_need_is_checked(tmp_path, line, words):
+    f = tmp_path / "c.conf"
+    base = "cluster_control_plane = 127.0.0.1:1\ncluster_cert = /c\ncluster_cert_key = /k\ncluster_ca_cert = /a\n"
+    f.write_text(base)
+    assert run(BUILD / "cardea-dp", "-t", "-c", f).returncode == 0
+    f.write_text(base + line + "\n")
+    r = run(BUILD / "cardea-dp", "-t", "-c", f)
+    assert r.returncode == 2
+    for word in words:
+        assert word in r.stderr, r.stderr
+
+
 def test_environment_wins_and_secrets_are_masked(tmp_path):
     f = tmp_path / "c.conf"
     f.write_text("log_level = error\npg_password = hunter2\nkeyring_file = /k\ncluster_cert = /c\ncluster_cert_key = /p\ncluster_ca_cert = /a\n")

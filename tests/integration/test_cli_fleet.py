@@ -39,13 +39,27 @@ def test_issue_waits_until_every_data_plane_has_it(acme_cluster, pebble):
     assert again.returncode == 0 and row["result"] == "live" and row["order"]["state"] == "valid"
 
 
+def test_one_certificate_for_all_hosts(acme_cluster):
+    hosts = ["cli-b.example.com", "cli-a.example.com"]
+    r = run(acme_cluster.cp, "issue", *hosts, "--together", "--key-type-alt", "rsa-2048", "-o", "json")
+    (row,) = json.loads(r.stdout)
+    assert r.returncode == 0 and row["result"] == "live" and row["order"]["hosts"] == sorted(hosts), r.stdout
+    assert row["order"]["alternative"]["state"] == "valid"
+    assert len({d.peer_certificate(h) for d in acme_cluster.data_planes for h in hosts}) == 1
+
+
+def test_one_order_is_asked_for_once(acme_cluster):
+    assert run(acme_cluster.cp, "issue", "once.example.com").returncode == 0
+    assert len(acme_cluster.cp.get("/acme/orders?host=once.example.com").json()["data"]) == 1
+
+
 def test_each_host_has_its_own_result(acme_cluster, pebble):
     pebble.resolve("nobody.example.com", "127.0.0.99")
-    r = run(acme_cluster.cp, "issue", "*.example.com", "good.example.com", "192.0.2.1", "nobody.example.com", "--wait", "60s")
+    r = run(acme_cluster.cp, "issue", "*.example.com", "good.example.com", "192.0.2", "nobody.example.com", "--wait", "60s")
     assert r.returncode == 1 and r.stderr == "cardea issue: 3 of 4 are not live\n"
     got = {g["HOST"]: g for g in rows(r.stdout)}
-    assert {h: g["RESULT"] for h, g in got.items()} == {"*.example.com": "refused", "good.example.com": "live", "192.0.2.1": "refused", "nobody.example.com": "failed"}
-    assert "wildcard" in got["*.example.com"]["MESSAGE"] and "HTTP 400" in got["192.0.2.1"]["MESSAGE"]
+    assert {h: g["RESULT"] for h, g in got.items()} == {"*.example.com": "refused", "good.example.com": "live", "192.0.2": "refused", "nobody.example.com": "failed"}
+    assert "wildcard" in got["*.example.com"]["MESSAGE"] and "HTTP 400" in got["192.0.2"]["MESSAGE"]
     assert got["nobody.example.com"]["MESSAGE"] not in ("", "-")
     listed = rows(run(acme_cluster.cp, "orders", "--host", "nobody.example.com").stdout)
     assert len(listed) == 1 and int(listed[0]["ATTEMPTS"]) >= 1 and listed[0]["PROBLEM"] != "-"

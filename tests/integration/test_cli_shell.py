@@ -34,7 +34,7 @@ def words_of(shell, line):
     return {w for w in r.stdout.split("\n") if w.startswith(words[-1])} - {""}
 
 
-ENTITIES = {"certificates", "snis", "ca_certificates", "services", "routes", "upstreams", "targets", "consumers", "plugins"}
+ENTITIES = {"certificates", "snis", "ca_certificates", "services", "routes", "upstreams", "targets", "consumers", "mtls_auth_credentials", "acme_authorities", "plugins"}
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
@@ -50,7 +50,7 @@ ENTITIES = {"certificates", "snis", "ca_certificates", "services", "routes", "up
         ("cardea get -o ", {"json", "table", "name"}),
         ("cardea get services --output j", {"json"}),
         ("cardea get services --ta", {"--tags"}),
-        ("cardea issue --key-type rsa", {"rsa-2048", "rsa-3072", "rsa-4096"}),
+        ("cardea issue --key-type-alt rsa", {"rsa-2048", "rsa-3072", "rsa-4096"}),
         ("cardea completion ", {"bash", "zsh"}),
         ("cardea get --server ", set()),
         ("cardea get services a", set()),

@@ -6,7 +6,7 @@ import signal
 import pytest
 import requests
 
-from harness import wait_until
+from harness import CHALLTEST, wait_until
 from pki import der, pair
 
 
@@ -19,7 +19,7 @@ def twins(bare_cluster, pebble):
         ).start()
     for _ in range(2):
         bare_cluster.add_data_plane().start()
-    requests.post("http://127.0.0.1:8055/set-default-ipv4", json={"ip": bare_cluster.data_planes[0].ip}, timeout=5)
+    requests.post(f"{CHALLTEST}/set-default-ipv4", json={"ip": bare_cluster.data_planes[0].ip}, timeout=5)
     return bare_cluster
 
 

@@ -162,7 +162,7 @@ SSL_LINES = {
     "0.5 delete an api": ([API5], "curl -i -X DELETE http://localhost:8001/apis/mockbin", 204, None, {"/services": {"data": []}, "/routes": {"data": []}}),
     "0.5 plugins there are": ([], "curl http://localhost:8001/plugins/enabled", 200, {}, {}),
     "0.5 schema": ([], "curl http://localhost:8001/plugins/schema/ssl", 200, {}, {}),
-    "0.3 node": ([], "curl http://localhost:8001/", 200, {"configuration": {"plugins_available": ["request-termination", "ssl"]}}, {}),
+    "0.3 node": ([], "curl http://localhost:8001/", 200, {"configuration": {"plugins_available": ["request-termination", "request-size-limiting", "acme", "ssl", "mtls-auth", "header-cert-auth", "tls-handshake-modifier", "tls-metadata-headers"]}}, {}),
     "0.10 an api": (
         [],
         API10,
@@ -235,7 +235,7 @@ SSL_LINES = {
 
 UPLOAD = "curl -X POST http://localhost:8001/certificates -F cert=@cert.pem -F key=@key.pem -F snis[]=a.com"
 TWO = "curl -X POST http://localhost:8001/certificates -F cert=@c.pem -F key=@k.pem -F 'snis[1]=a.com' -F 'snis[2]=b.com'"
-HELD = {**PAIR, "snis": ["a.com"], "cert_alt": None, "key_alt": None}
+HELD = {**PAIR, "snis": ["a.com"], "cert_alt": None, "key_alt": None, "ocsp_response": None, "ocsp_response_alt": None}
 
 CERTIFICATE_LINES = {
     "upload": ([], UPLOAD, 201, HELD, {"/snis/a.com": {"name": "a.com"}}),

@@ -248,6 +248,15 @@ def test_nested_and_reverse(call):
         call("get", f"{parent}/plugins", status=200)
         call("get", f"{parent}/plugins/{plugin}", status=200)
         call("patch", f"{parent}/plugins/{plugin}", json={"config": {"echo": True}}, status=200)
+    ca = call("post", "/ca_certificates", json=bodies["ca_certificates"]).json()["id"]
+    mapping = call("post", f"/consumers/{consumer}/mtls-auth", json={"subject_name": name("n"), "ca_certificate": {"id": ca}}, status=201).json()["id"]
+    call("get", f"/consumers/{consumer}/mtls-auth", status=200)
+    call("post", "/mtls-auths", json={"subject_name": name("n"), "consumer": {"id": consumer}}, status=201)
+    call("get", "/mtls-auths", status=200)
+    call("patch", f"/consumers/{consumer}/mtls-auth/{mapping}", json={"ca_certificate": None}, status=200)
+    call("get", f"/mtls-auths/{mapping}/consumer", status=200)
+    call("put", f"/mtls-auths/{mapping}", json={"subject_name": name("n"), "consumer": {"id": consumer}}, status=200)
+    call("delete", f"/mtls-auths/{mapping}", status=204)
     sni = call("post", f"/certificates/{certificate}/snis", json={"name": name("s") + ".com"}, status=201).json()["id"]
     call("get", "/snis", status=200)
     call("get", f"/snis/{sni}", status=200)
@@ -280,7 +289,9 @@ def test_information(call):
     call("get", "/schemas/vaults/env", status=404)
     call("post", "/schemas/services/validate", json={"host": "a.com"}, status=200)
     call("post", "/schemas/plugins/validate", json={}, status=400)
-    call("get", "/acme/orders", status=404)
+    call("get", "/acme/orders", status=200)
+    call("get", "/acme/certificates", status=200)
+    call("get", "/acme/certificates/a.com", status=404)
     call("post", "/acme", json={"host": "a.com"}, status=404)
     call("put", "/debug/node/log-level/debug", status=200)
     token = call("post", "/admin/tokens", json={"name": name("t"), "role": "reader"}, status=201).json()["id"]

@@ -295,5 +295,59 @@ def test_tls_15_bad_records(planes):
 
 def test_failures_are_counted(planes):
     first = planes.data_planes[0]
-    for result in ("unknown_name", "failed", "full", "resumed"):
+    for result in ("failed", "full", "resumed"):
         assert first.metric("cardea_dp_handshakes_total", f'{{result="{result}"}}') > 0, result
+    total = sum(failures(first).values())
+    assert total == first.metric("cardea_dp_handshakes_total", '{result="failed"}')
+
+
+def failures(plane):
+    """Reason: how often, of those that came."""
+    found = re.findall(r'^cardea_dp_handshake_failures_total\{reason="(\w+)"\} (\d+)', plane.status("/metrics").text, re.M)
+    return {reason: int(n) for reason, n in found if n != "0"}
+
+
+def client_alert(alert, level=2):
+    """After the first messages of TLS 1.2."""
+    return records(client_hello(sni(NAME))) + b"\x15\x03\x03\x00\x02" + bytes([level, alert])
+
+
+BAD_ALPN = extension(16, b"\x00\x04\x03foo")
+
+# What one connection sends (and whether it then goes on waiting), and the reason that it is counted under.
+FAILURES = {
+    "unknown name": (records(client_hello(sni("nobody.example.com"), TLS13)), "unknown_name"),
+    "malformed name": (records(client_hello(server_name(), TLS13)), "malformed"),
+    "TLS 1.0": (records(client_hello(sni(NAME), legacy=0x0301)), "unsupported_protocol"),
+    "fallback": (records(client_hello(sni(NAME), suites=(0xC02B, 0x5600))), "inappropriate_fallback"),
+    "RC4": (records(client_hello(sni(NAME), suites=(0x0005,))), "no_shared_cipher"),
+    "an unknown group": (records(client_hello(sni(NAME), VERSIONS_13, extension(51, b"\x00\x00"), groups=b"\x7f\x01")), "no_shared_group"),
+    "an unknown protocol": (records(client_hello(sni(NAME), TLS13, BAD_ALPN)), "no_shared_alpn"),
+    "plain HTTP": (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "http_request"),
+    "SSH": (b"SSH-2.0-OpenSSH_9.2\r\n", "malformed"),
+    "application data first": (b"\x17\x03\x03\x00\x05hello", "malformed"),
+    "a record that is no key's": (records(client_hello(sni(NAME), TLS13)) + b"\x17\x03\x03\x00\x40" + bytes(64), "bad_record"),
+    "end in the middle": (records(client_hello(sni(NAME), TLS13))[:100], "closed"),
+    "end instead of Finished": (records(client_hello(sni(NAME), TLS13)), "closed"),
+    "close_notify": (client_alert(0, level=1), "closed"),
+    "unknown CA": (client_alert(48), "alert_unknown_ca"),
+    "bad certificate": (client_alert(42), "alert_bad_certificate"),
+    "expired": (client_alert(45), "alert_certificate_expired"),
+    "certificate unknown": (client_alert(46), "alert_certificate_unknown"),
+    "handshake failure": (client_alert(40), "alert_other"),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_why_handshakes_failed(planes, name):
+    plane, (data, reason) = planes.data_planes[0], FAILURES[name]
+    before = failures(plane)
+    with connect_tls_port(plane) as s:
+        with contextlib.suppress(ConnectionError):
+            s.sendall(data)
+            s.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(ConnectionError):
+            read_all(s)
+    wait_until(lambda: failures(plane) != before, 5, "a failure counted")
+    after = failures(plane)
+    assert {r: n - before.get(r, 0) for r, n in after.items() if n != before.get(r, 0)} == {reason: 1}

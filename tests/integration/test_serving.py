@@ -98,6 +98,25 @@ def test_ticket_of_one_data_plane_resumes_on_another(cluster, tmp_path):
     assert "Reused, TLSv1.2" in out.stdout
 
 
+def test_each_resumption_gives_a_new_ticket(cluster):
+    """TLS 1.3 clients use a ticket once: without a new one every second connection would be a full handshake."""
+    put_certificate(cluster.cp, "again.example.com")
+    d = cluster.data_planes[0]
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    session, ids = None, []
+    for i in range(3):
+        with socket.create_connection((d.ip, d.tls_port), timeout=5) as raw:
+            with context.wrap_socket(raw, server_hostname="again.example.com", session=session) as s:
+                s.sendall(b"GET / HTTP/1.1\r\nHost: again.example.com\r\n\r\n")
+                assert s.recv(100)
+                assert s.session_reused == (i > 0)
+                session = s.session
+                ids.append(session.id)
+    assert len(set(ids)) == 3
+
+
 def test_old_protocols_are_refused(cluster):
     put_certificate(cluster.cp, "old.example.com")
     d = cluster.data_planes[0]

@@ -176,6 +176,36 @@ def descriptors(plane):
     return len(os.listdir(f"/proc/{plane.process.popen.pid}/fd"))
 
 
+@contextlib.contextmanager
+def stopped(plane):
+    """What comes meanwhile, it sees in one turn."""
+    import os
+    import pathlib
+    import signal
+
+    pid = plane.process.popen.pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        # Threads stop one after the other, each when it next leaves the kernel.
+        wait_until(lambda: all(f.read_text().rsplit(")", 1)[1].split()[0] == "T" for f in pathlib.Path(f"/proc/{pid}/task").glob("*/stat")), what="every thread stopped")
+        yield
+    finally:
+        os.kill(plane.process.popen.pid, signal.SIGCONT)
+
+
+def waiting_bytes(port):
+    """What a connection to this port of loopback has got and nobody has read yet."""
+    with open("/proc/net/tcp") as f:
+        rows = [line.split() for line in f.readlines()[1:]]
+    return sum(int(r[4].split(":")[1], 16) for r in rows if int(r[2].split(":")[1], 16) == port and r[3] != "0A")
+
+
+def reset(s):
+    """RST instead of FIN."""
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    s.close()
+
+
 def at_rest(plane, connections=0, seconds=10):
     """Waits until no client connection is left."""
     wait_until(lambda: plane.metric("cardea_dp_connections") == connections, seconds, "connections back")

@@ -65,7 +65,8 @@ static void write_again(struct record *r)
 	add(&r->messages, str_sub(buf_str(&r->text), r->start, r->text.len));
 	if (!r->written)
 		return;
-	need(h1_write_request(&w, r->written, &r->request, false, NULL) == 0);
+	need(h1_write_request(&w, r->written, &r->request, &(struct h1_request_options){0}, NULL) ==
+	     0);
 	need(h1_write_body(&w, r->written, buf_str(&r->content), false, NULL) == 0);
 	need(h1_write_trailers(&w, r->written, &r->parser.trailers, NULL) == 0);
 	need(w.done);

@@ -7,6 +7,7 @@
 #include "control-plane/acme/message.h"
 #include "control-plane/acme/problem.h"
 #include "control-plane/acme/url.h"
+#include "control-plane/acme/verdict.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -21,14 +22,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (message_read_directory(&directory, s, NULL) == 0 && !directory.new_order[0])
 		abort();
-	if (message_read_order(&order, s, NULL) == 0 && order.status == ACME_VALID &&
-	    !order.certificate[0])
-		abort();
-	if (message_read_authorization(&authorization, s, NULL) == 0 && authorization.http01 &&
-	    !message_nonce_ok(str_from(authorization.token)))
-		abort();
+	if (message_read_order(&order, s, NULL) == 0) {
+		if ((order.status == ACME_VALID && !order.certificate[0]) ||
+		    json_array_size(order.authorizations) == 0)
+			abort();
+		json_decref(order.authorizations);
+	}
+	if (message_read_authorization(&authorization, s, NULL) == 0)
+		for (size_t i = 0; i < CHALLENGE_TYPES; i++)
+			if (authorization.challenges[i].offered &&
+			    !message_nonce_ok(str_from(authorization.challenges[i].token)))
+				abort();
+	json_decref(problem_subproblems(s));
 	problem_from_answer(&problem, 400, s, RETRY_AFTER_NONE);
-	if (!problem_is_set(&problem) || !problem_rule(&problem))
+	if (!problem_is_set(&problem) ||
+	    !verdict(&(struct signal){.problem = &problem, .new_order = size % 2}))
 		abort();
 	if (retry_after_parse(s, 784111777, &ms, NULL) == 0 && ms < 0)
 		abort();

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "data-plane/sync/decode.h"
+#include "data-plane/tables/fields.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -12,6 +13,22 @@ static void read_all(struct str s)
 {
 	for (size_t i = 0; i < s.len; i++)
 		sum += (unsigned char)s.ptr[i];
+}
+
+static void read_fields(const struct fields *f, unsigned depth)
+{
+	if (depth > FIELDS_DEPTH_MAX + 1)
+		abort();
+	for (size_t i = 0; i < fields_count(f); i++) {
+		const char *name = fields_name(f, i);
+
+		read_all(str_from(name));
+		read_all(fields_text(f, name));
+		if (fields_id(f, name))
+			read_all((struct str){(const char *)fields_id(f, name), FIELDS_ID_SIZE});
+		if (fields_record(f, name))
+			read_fields(fields_record(f, name), depth + 1);
+	}
 }
 
 static void read_change(const struct change *c)
@@ -44,7 +61,7 @@ static void read_change(const struct change *c)
 		read_all(c->u.ticket.secret);
 		break;
 	default:
-		abort();
+		read_fields(c->u.fields, 0);
 	}
 }
 

@@ -263,12 +263,89 @@ static void test_host_port(void **state)
 	}
 }
 
+static void test_ip(void **state)
+{
+	static const struct {
+		const char *in, *want, *unmapped;
+	} rows[] = {
+		{"192.0.2.1", "192.0.2.1", "192.0.2.1"},
+		{"::1", "::1", "::1"},
+		{"::ffff:192.0.2.1", "::ffff:192.0.2.1", "192.0.2.1"},
+		{"::ffff:0:0", "::ffff:0.0.0.0", "0.0.0.0"},
+		{"::192.0.2.1", "::192.0.2.1", "::192.0.2.1"},
+		{"", NULL, NULL},
+		{"192.0.2.1:80", NULL, NULL},
+		{"[::1]", NULL, NULL},
+		{"::1%lo", NULL, NULL},
+		{" ::1", NULL, NULL},
+		{"unknown", NULL, NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < array_len(rows); i++) {
+		char text[ADDR_TEXT_SIZE];
+		struct addr a;
+
+		if ((addr_parse_ip(&a, str_from(rows[i].in)) == 0) != (rows[i].want != NULL))
+			fail_msg("%s", rows[i].in);
+		if (!rows[i].want)
+			continue;
+		addr_set_port(&a, 7);
+		addr_ip_text(&a, text, sizeof(text));
+		assert_string_equal(text, rows[i].want);
+		addr_unmap(&a);
+		addr_ip_text(&a, text, sizeof(text));
+		assert_string_equal(text, rows[i].unmapped);
+		assert_int_equal(addr_port(&a), 7);
+	}
+}
+
+static void test_same_ip(void **state)
+{
+	static const char *const texts[] = {"1.2.3.4:1", "1.2.3.5:1", "[::1]:1", "[::2]:1",
+					    "[::ffff:1.2.3.4]:1"};
+
+	(void)state;
+	for (size_t i = 0; i < array_len(texts); i++) {
+		for (size_t k = 0; k < array_len(texts); k++) {
+			struct addr a, b;
+
+			assert_int_equal(addr_parse(&a, str_from(texts[i]), NULL), 0);
+			assert_int_equal(addr_parse(&b, str_from(texts[k]), NULL), 0);
+			addr_set_port(&b, 2);
+			assert_int_equal(addr_same_ip(&a, &b), i == k);
+		}
+	}
+}
+
+/* In the order that is expected. */
+static void test_compare(void **state)
+{
+	static const char *const texts[] = {"1.2.3.4:1", "1.2.3.4:2", "1.2.3.5:1", "200.0.0.0:1",
+					    "[::1]:1",	 "[::1]:9",   "[::2]:1"};
+
+	(void)state;
+	for (size_t i = 0; i < array_len(texts); i++) {
+		for (size_t k = 0; k < array_len(texts); k++) {
+			struct addr a, b;
+			int d;
+
+			assert_int_equal(addr_parse(&a, str_from(texts[i]), NULL), 0);
+			assert_int_equal(addr_parse(&b, str_from(texts[k]), NULL), 0);
+			d = addr_compare(&a, &b);
+			assert_int_equal((d > 0) - (d < 0), (i > k) - (i < k));
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_parse),	cmocka_unit_test(test_parse_absent),
 		cmocka_unit_test(test_ip_text), cmocka_unit_test(test_loopback),
 		cmocka_unit_test(test_listen),	cmocka_unit_test(test_host_port),
+		cmocka_unit_test(test_ip),	cmocka_unit_test(test_same_ip),
+		cmocka_unit_test(test_compare),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -37,6 +37,30 @@ static void test_alloc(void **state)
 	arena_deinit(&a);
 }
 
+/* Small blocks, and what a secret arena leaves behind. */
+static void test_settings(void **state)
+{
+	struct arena a;
+	char *first;
+
+	(void)state;
+	arena_init(&a, 0);
+	a.block = 64;
+	a.secret = true;
+	first = arena_alloc(&a, 48);
+	memset(first, 's', 48);
+	for (size_t i = 0; i < 100; i++)
+		memset(arena_alloc(&a, i), 'x', i);
+	arena_reset(&a);
+	first = arena_alloc(&a, 16);
+	memset(first, 's', 16);
+	arena_reset(&a);
+	assert_int_equal(first[0], 0); /* its block was kept */
+	arena_deinit(&a);
+	assert_int_equal(a.block, 64);
+	assert_true(a.secret);
+}
+
 static void test_limit(void **state)
 {
 	static const struct {
@@ -122,9 +146,8 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_alloc),
-		cmocka_unit_test(test_limit),
-		cmocka_unit_test(test_str),
+		cmocka_unit_test(test_alloc),	      cmocka_unit_test(test_settings),
+		cmocka_unit_test(test_limit),	      cmocka_unit_test(test_str),
 		cmocka_unit_test(test_out_of_memory),
 	};
 

@@ -68,6 +68,26 @@ static const struct {
 	 "bad certificate"},
 };
 
+/* What on_tls_failed was told. */
+static struct {
+	unsigned calls;
+	enum err_kind kind;
+} told;
+
+static void on_tls_failed(struct conn *c, const struct err *why)
+{
+	assert_non_null(conn_ssl(c));
+	told.calls++;
+	told.kind = why->kind;
+}
+
+static void expect_told(const char *row, unsigned calls, const struct end *n)
+{
+	if (told.calls != calls || (calls && told.kind != n->why.kind))
+		fail_msg("%s: told %u times, last %s", row, told.calls, err_kind_name(told.kind));
+	told.calls = 0;
+}
+
 static void expect_reason(const char *row, const struct end *n, const char *want)
 {
 	if (!n->closed)
@@ -84,6 +104,7 @@ static void test_handshakes(void **state)
 		struct pair p;
 
 		pair_init(&p, &handshakes[i].o);
+		p.server_options.on_tls_failed = on_tls_failed;
 		pair_connect(&p, &handshakes[i].o);
 		if (handshakes[i].client_why) {
 			run_until(&p.f, p.client.closed && p.server.closed);
@@ -95,6 +116,7 @@ static void test_handshakes(void **state)
 			if (p.client.closed)
 				fail_msg("%s: %s", row, p.client.why.message);
 		}
+		expect_told(row, p.server.opens == 0, &p.server);
 		pair_deinit(&p);
 	}
 }
@@ -137,6 +159,7 @@ static void test_garbage(void **state)
 		int fd;
 
 		pair_init(&p, &o);
+		p.server_options.on_tls_failed = on_tls_failed;
 		p.server_options.plain_http_reply = (struct str){hint, sizeof(hint) - 1};
 		fd = raw_connect(&p);
 		raw_send(fd, garbage[i].sent);
@@ -149,6 +172,7 @@ static void test_garbage(void **state)
 		assert_int_equal(p.server.opens, 0);
 		if (p.server.why.kind == ERR_NONE)
 			fail_msg("%s: closed without a reason", garbage[i].name);
+		expect_told(garbage[i].name, 1, &p.server);
 		close(fd);
 		buf_deinit(&got);
 		pair_deinit(&p);
@@ -167,6 +191,7 @@ static void test_handshake_timeout(void **state)
 
 	(void)state;
 	pair_init(&p, &o);
+	p.server_options.on_tls_failed = on_tls_failed;
 	fd = raw_connect(&p);
 	fixture_start(&p.f);
 	while (!p.server.closed) {
@@ -177,6 +202,7 @@ static void test_handshake_timeout(void **state)
 	}
 	assert_int_equal(p.server.why.kind, ERR_TIMEOUT);
 	assert_non_null(strstr(p.server.why.message, "took longer than 60 ms"));
+	expect_told("timeout", 1, &p.server);
 	close(fd);
 	pair_deinit(&p);
 }

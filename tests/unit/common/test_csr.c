@@ -67,8 +67,6 @@ static void test_bad_names(void **state)
 		  "cher.example",
 		  14},
 		 "not a name"},
-		{{"192.0.2.1", 9}, "an address"},
-		{{"2001:db8::1", 11}, "an address"},
 		{{NULL, 0}, "not a name"},
 	};
 	EVP_PKEY *key = NULL;
@@ -89,6 +87,35 @@ static void test_bad_names(void **state)
 	EVP_PKEY_free(key);
 }
 
+/* RFC 8738 section 4. */
+static void test_addresses(void **state)
+{
+	const struct str names[] = {STR("192.0.2.1"), STR("2001:db8::1"), STR("a.example")};
+	static const int types[] = {GEN_IPADD, GEN_IPADD, GEN_DNS};
+	STACK_OF(X509_EXTENSION) * extensions;
+	const unsigned char *p;
+	struct buf der = BUF_INIT;
+	EVP_PKEY *key = NULL;
+	GENERAL_NAMES *san;
+	X509_REQ *req;
+
+	(void)state;
+	assert_int_equal(key_generate(&key, KEY_EC_P256, NULL), 0);
+	assert_int_equal(csr_make(&der, key, names, array_len(names), NULL), 0);
+	p = (const unsigned char *)der.data;
+	req = d2i_X509_REQ(NULL, &p, (long)der.len);
+	extensions = X509_REQ_get_extensions(req);
+	san = X509V3_get_d2i(extensions, NID_subject_alt_name, NULL, NULL);
+	assert_int_equal(sk_GENERAL_NAME_num(san), array_len(types));
+	for (int i = 0; i < (int)array_len(types); i++)
+		assert_int_equal(sk_GENERAL_NAME_value(san, i)->type, types[i]);
+	GENERAL_NAMES_free(san);
+	sk_X509_EXTENSION_pop_free(extensions, X509_EXTENSION_free);
+	X509_REQ_free(req);
+	EVP_PKEY_free(key);
+	buf_deinit(&der);
+}
+
 static void test_no_names(void **state)
 {
 	struct buf out = BUF_INIT;
@@ -104,6 +131,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_request),
 		cmocka_unit_test(test_bad_names),
+		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_no_names),
 	};
 

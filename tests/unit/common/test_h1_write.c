@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <cmocka.h>
 
 #include "common/core/compiler.h"
@@ -56,7 +57,9 @@ static const struct head_row heads[] = {
 	{"unlisted status", 599, 0, NONE, {.version = HTTP_11}, "HTTP/1.1 599 Unknown\r\nContent-Length: 0\r\n\r\n", H1_FRAMING_NONE, false, false},
 	{"date and server", 200, 0, NONE, {.version = HTTP_11, .date = {"D", 1}, .server = {"S", 1}}, "HTTP/1.1 200 OK\r\nDate: D\r\nServer: S\r\nContent-Length: 0\r\n\r\n", H1_FRAMING_NONE, false, false},
 	{"server of the answer wins", 200, 0, {F("server", "mine")}, {.version = HTTP_11, .server = {"S", 1}}, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nserver: mine\r\n\r\n", H1_FRAMING_NONE, false, false},
-	{"our date wins", 200, 0, {F("Date", "old"), F("a", "b")}, {.version = HTTP_11, .date = {"D", 1}}, "HTTP/1.1 200 OK\r\nDate: D\r\nContent-Length: 0\r\na: b\r\n\r\n", H1_FRAMING_NONE, false, false},
+	{"a date of its own", 200, 0, {F("Date", "old"), F("a", "b")}, {.version = HTTP_11, .date = {"D", 1}}, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nDate: old\r\na: b\r\n\r\n", H1_FRAMING_NONE, false, false},
+	{"426 says to what", 426, 0, {F("upgrade", "TLS/1.2")}, {.version = HTTP_11}, "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\nUpgrade: TLS/1.2\r\nConnection: Upgrade\r\n\r\n", H1_FRAMING_NONE, false, false},
+	{"426 and the end", 426, 0, {F("upgrade", "TLS/1.2")}, {.version = HTTP_11, .close = true}, "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\nUpgrade: TLS/1.2\r\nConnection: Upgrade, close\r\n\r\n", H1_FRAMING_NONE, true, false},
 	{"fields", 200, 0, {F("a", "1"), F("set-cookie", "x"), F("set-cookie", ""), F("b", "\xff\t")}, {.version = HTTP_11}, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\na: 1\r\nset-cookie: x\r\nset-cookie: \r\nb: \xff\t\r\n\r\n", H1_FRAMING_NONE, false, false},
 	{"UP-07 framing fields are ours", 200, 1, {F("content-length", "9"), F("Transfer-Encoding", "chunked")}, {.version = HTTP_11}, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n", H1_FRAMING_LENGTH, false, false},
 	{"UP-07 hop-by-hop", 200, 0, {F("connection", "close"), F("keep-alive", "1"), F("upgrade", "h2c"), F("te", "x")}, {.version = HTTP_11}, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", H1_FRAMING_NONE, false, false},
@@ -89,7 +92,9 @@ static void test_heads(void **state)
 	for (size_t i = 0; i < array_len(heads); i++) {
 		const struct head_row *row = &heads[i];
 		struct http_field fields[MAX_FIELDS];
-		struct http_response r = {row->status, {fields, 0, MAX_FIELDS}, row->length};
+		struct http_response r = {.status = row->status,
+					  .fields = {fields, 0, MAX_FIELDS},
+					  .content_length = row->length};
 		struct h1_writer w;
 		struct buf out = BUF_INIT;
 		struct err e = ERR_INIT;
@@ -100,6 +105,7 @@ static void test_heads(void **state)
 			assert_int_equal(h1_write_head(&w, &out, &r, &row->options, &e), -1);
 			assert_int_equal(e.kind, ERR_INVALID);
 			assert_int_equal(out.len, 0);
+			buf_deinit(&out);
 			continue;
 		}
 		assert_int_equal(h1_write_head(&w, &out, &r, &row->options, &e), 0);
@@ -219,20 +225,24 @@ static void test_interim(void **state)
 static const struct {
 	const char *name;
 	struct http_request request;
-	bool close;
+	struct h1_request_options options;
 	const char *want;
 } requests[] = {
-	{"GET", REQUEST("GET", "/a?b", "h:1", -1, false), false, "GET /a?b HTTP/1.1\r\nHost: h:1\r\n\r\n"},
-	{"close", REQUEST("GET", "/", "h", -1, false), true, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"},
-	{"length", REQUEST("POST", "/", "h", 3, true), false, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n"},
-	{"chunks", REQUEST("POST", "/", "h", -1, true), false, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"},
-	{"POST without a body", REQUEST("POST", "/", "h", -1, false), false, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"},
-	{"length zero said", REQUEST("GET", "/", "h", 0, false), false, "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"},
-	{"space in the target", REQUEST("GET", "/ b", "h", -1, false), false, NULL},
-	{"line end in the target", REQUEST("GET", "/\r\n", "h", -1, false), false, NULL},
-	{"bad method", REQUEST("G T", "/", "h", -1, false), false, NULL},
-	{"no method", REQUEST("", "/", "h", -1, false), false, NULL},
-	{"line end in the authority", REQUEST("GET", "/", "h\r\nx: y", -1, false), false, NULL},
+	{"GET", REQUEST("GET", "/a?b", "h:1", -1, false), {0}, "GET /a?b HTTP/1.1\r\nHost: h:1\r\n\r\n"},
+	{"close", REQUEST("GET", "/", "h", -1, false), {.close = true}, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"},
+	{"length", REQUEST("POST", "/", "h", 3, true), {0}, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n"},
+	{"chunks", REQUEST("POST", "/", "h", -1, true), {0}, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"},
+	{"POST without a body", REQUEST("POST", "/", "h", -1, false), {0}, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"},
+	{"length zero said", REQUEST("GET", "/", "h", 0, false), {0}, "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"},
+	{"upgrade", REQUEST("GET", "/", "h", -1, false), {.upgrade = STR("websocket")}, "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"},
+	{"trailers wanted", REQUEST("GET", "/", "h", -1, false), {.te_trailers = true}, "GET / HTTP/1.1\r\nHost: h\r\nTE: trailers\r\nConnection: TE\r\n\r\n"},
+	{"trailers and the end", REQUEST("GET", "/", "h", -1, false), {.te_trailers = true, .close = true}, "GET / HTTP/1.1\r\nHost: h\r\nTE: trailers\r\nConnection: TE, close\r\n\r\n"},
+	{"bad token of an upgrade", REQUEST("GET", "/", "h", -1, false), {.upgrade = STR("a\r\nb")}, NULL},
+	{"space in the target", REQUEST("GET", "/ b", "h", -1, false), {0}, NULL},
+	{"line end in the target", REQUEST("GET", "/\r\n", "h", -1, false), {0}, NULL},
+	{"bad method", REQUEST("G T", "/", "h", -1, false), {0}, NULL},
+	{"no method", REQUEST("", "/", "h", -1, false), {0}, NULL},
+	{"line end in the authority", REQUEST("GET", "/", "h\r\nx: y", -1, false), {0}, NULL},
 };
 /* clang-format on */
 
@@ -242,8 +252,8 @@ static void test_requests(void **state)
 	for (size_t i = 0; i < array_len(requests); i++) {
 		struct h1_writer w;
 		struct buf out = BUF_INIT;
-		int result =
-			h1_write_request(&w, &out, &requests[i].request, requests[i].close, NULL);
+		int result = h1_write_request(&w, &out, &requests[i].request, &requests[i].options,
+					      NULL);
 
 		if (!requests[i].want)
 			assert_int_equal(result, -1);
@@ -256,7 +266,7 @@ static void test_requests(void **state)
 /* A full buffer: an error, and nothing half written. */
 static void test_full_buffer(void **state)
 {
-	struct http_response r = {200, {NULL, 0, 0}, -1};
+	struct http_response r = {.status = 200, .content_length = -1};
 	struct h1_head_options o = {.version = HTTP_11};
 	struct h1_writer w;
 	struct buf out;
@@ -273,12 +283,83 @@ static void test_full_buffer(void **state)
 	buf_deinit(&out);
 }
 
+/* --- fields that came in as lines --- */
+
+/* What the lines do not vouch for is checked and written by itself. */
+static const struct {
+	const char *name, *lines;
+	size_t at[3]; /* of names; SIZE_MAX: no more */
+	size_t name_len, value_len;
+	size_t gap;	  /* from a name's end to its value */
+	const char *want; /* NULL: refused */
+} line_rows[] = {
+	{"all", "a: 1\r\nb: 2\r\nc: 3\r\n", {0, 6, 12}, 1, 1, 2, "a: 1\r\nb: 2\r\nc: 3\r\n"},
+	{"one was taken out",
+	 "a: 1\r\nb: 2\r\nc: 3\r\n",
+	 {0, 12, SIZE_MAX},
+	 1,
+	 1,
+	 2,
+	 "a: 1\r\nc: 3\r\n"},
+	{"another order",
+	 "a: 1\r\nb: 2\r\nc: 3\r\n",
+	 {12, 0, 6},
+	 1,
+	 1,
+	 2,
+	 "c: 3\r\na: 1\r\nb: 2\r\n"},
+	{"twice", "a: 1\r\n", {0, 0, SIZE_MAX}, 1, 1, 2, "a: 1\r\na: 1\r\n"},
+	{"a part of a value", "a: 12\r\n", {0, SIZE_MAX, 0}, 1, 1, 2, "a: 1\r\n"},
+	{"a value from its second byte", "a: 12\r\n", {0, SIZE_MAX, 0}, 1, 1, 3, "a: 2\r\n"},
+	{"a value up to the end", "a: 1\r\nb: 2\r\n", {6, SIZE_MAX, 0}, 1, 2, 2, NULL},
+	{"a name over its colon", "a: : 1\r\n", {0, SIZE_MAX, 0}, 2, 1, 3, NULL},
+	{"a name without its first byte", "ab: 1\r\n", {1, SIZE_MAX, 0}, 1, 1, 2, "b: 1\r\n"},
+};
+
+static void test_lines(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < array_len(line_rows); i++) {
+		struct http_field fields[3];
+		struct http_response r = {
+			.status = 204, .content_length = -1, .fields = {fields, 0, 3}};
+		const char *lines = line_rows[i].lines;
+		struct buf out = BUF_INIT;
+		struct h1_writer w;
+		struct h1_head_options o = {.version = HTTP_11};
+		char want[128];
+
+		r.lines.of[i % 2] = str_from(lines);
+		for (; r.fields.count < 3 && line_rows[i].at[r.fields.count] != SIZE_MAX;
+		     r.fields.count++) {
+			const char *name = lines + line_rows[i].at[r.fields.count];
+
+			fields[r.fields.count] = (struct http_field){
+				{name, line_rows[i].name_len},
+				{name + line_rows[i].name_len + line_rows[i].gap,
+				 line_rows[i].value_len}};
+		}
+		if (h1_write_head(&w, &out, &r, &o, NULL) < 0) {
+			assert_null(line_rows[i].want);
+			assert_int_equal(out.len, 0);
+		} else {
+			assert_non_null(line_rows[i].want);
+			snprintf(want, sizeof(want), "HTTP/1.1 204 No Content\r\n%s\r\n",
+				 line_rows[i].want);
+			if (!str_eq(buf_str(&out), str_from(want)))
+				fail_msg("%s: got %s", line_rows[i].name, out.data);
+		}
+		buf_deinit(&out);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_heads),	 cmocka_unit_test(test_bodies),
-		cmocka_unit_test(test_trailers), cmocka_unit_test(test_interim),
-		cmocka_unit_test(test_requests), cmocka_unit_test(test_full_buffer),
+		cmocka_unit_test(test_heads),	    cmocka_unit_test(test_lines),
+		cmocka_unit_test(test_bodies),	    cmocka_unit_test(test_trailers),
+		cmocka_unit_test(test_interim),	    cmocka_unit_test(test_requests),
+		cmocka_unit_test(test_full_buffer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -120,8 +120,8 @@ static void on_rejected(struct h2 *h, const char *reason, void *arg)
 	snprintf(n->rejected + used, sizeof(n->rejected) - used, "%s ", reason);
 }
 
-static const struct h2_events events = {on_begin, on_head,   on_data, on_end,	  on_drain,
-					on_close, on_goaway, on_pong, on_rejected};
+static const struct h2_events events = {on_begin, on_head,   on_data, on_end,	   on_drain,
+					on_close, on_goaway, on_pong, on_rejected, NULL};
 
 static void end_init(struct end *n, bool server)
 {

@@ -82,11 +82,29 @@ static void test_move_all(void **state)
 	}
 }
 
+static void test_pop(void **state)
+{
+	struct item a = {.name = 'a'}, b = {.name = 'b'};
+	struct link head;
+
+	(void)state;
+	list_init(&head);
+	assert_null(list_pop(&head));
+	list_push(&head, &a.link);
+	list_push(&head, &b.link);
+	assert_ptr_equal(list_pop(&head), &a.link);
+	assert_true(list_empty(&a.link));
+	expect(&head, "b");
+	assert_ptr_equal(list_pop(&head), &b.link);
+	assert_null(list_pop(&head));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_list),
 		cmocka_unit_test(test_move_all),
+		cmocka_unit_test(test_pop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -241,6 +241,82 @@ static void test_deferred(void **state)
 	fixture_deinit(&f);
 }
 
+static void on_spun(void *arg)
+{
+	++*(unsigned *)arg;
+}
+
+/* The fixture's turns are turns, also on a loop where nothing is active: what must not happen
+ * would.
+ */
+static void test_spin(void **state)
+{
+	struct loop_fixture f;
+	struct err e = ERR_INIT;
+	unsigned runs = 0;
+
+	(void)state;
+	fixture_init(&f);
+	assert_int_equal(loop_post(&f.loop, on_spun, &runs, &e), 0);
+	fixture_spin(&f, 1);
+	assert_int_equal(runs, 1);
+	fixture_deinit(&f);
+}
+
+/* Runs of test_deferred_last, in order. */
+struct order {
+	struct loop *loop;
+	struct deferred first, write;
+	char seen[8];
+	size_t count;
+	unsigned repeats;
+};
+
+static void on_first(struct deferred *d)
+{
+	struct order *o = container_of(d, struct order, first);
+
+	o->seen[o->count++] = 'a';
+	loop_defer_last(o->loop, &o->write);
+}
+
+static void on_write(struct deferred *d)
+{
+	struct order *o = container_of(d, struct order, write);
+
+	o->seen[o->count++] = 'w';
+	if (o->repeats > 0) {
+		o->repeats--;
+		loop_defer_last(o->loop, d);
+	}
+}
+
+/* What was deferred to the end by what was deferred comes in the same turn, and once. */
+static void test_deferred_last(void **state)
+{
+	struct loop_fixture f;
+	struct order o = {.repeats = 1};
+
+	(void)state;
+	fixture_init(&f);
+	o.loop = &f.loop;
+	deferred_init(&o.first, on_first);
+	deferred_init(&o.write, on_write);
+	loop_defer_last(&f.loop, &o.write);
+	loop_defer(&f.loop, &o.first);
+	fixture_spin(&f, 1);
+	assert_string_equal(o.seen, "aw");
+	fixture_spin(&f, 1);
+	assert_string_equal(o.seen, "aww"); /* from inside: the next turn */
+	fixture_spin(&f, 3);
+	assert_string_equal(o.seen, "aww");
+	loop_defer_last(&f.loop, &o.write);
+	deferred_cancel(&o.write);
+	fixture_spin(&f, 3);
+	assert_string_equal(o.seen, "aww");
+	fixture_deinit(&f);
+}
+
 struct ticking {
 	struct timer t;
 	unsigned fired;
@@ -422,6 +498,8 @@ int main(void)
 		cmocka_unit_test(test_run_ends_when_idle),
 		cmocka_unit_test(test_out_of_memory),
 		cmocka_unit_test(test_deferred),
+		cmocka_unit_test(test_spin),
+		cmocka_unit_test(test_deferred_last),
 		cmocka_unit_test(test_timers),
 		cmocka_unit_test(test_work),
 		cmocka_unit_test(test_signals),

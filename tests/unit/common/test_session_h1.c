@@ -186,6 +186,28 @@ static void test_stream_has_no_body_timeout(void **state)
 	http_fixture_deinit(&h);
 }
 
+/* Unless the handler says for how long. What comes from either side starts it anew. */
+static void test_stream_that_falls_silent(void **state)
+{
+	struct http_fixture h;
+	struct byte_client c;
+
+	(void)state;
+	http_fixture_init(&h);
+	h.server.limits.body_idle_ms = 10;
+	http_fixture_listen(&h);
+	byte_connect(&c, &h);
+	byte_send(&c, &h, STR(POST("/silence", "Transfer-Encoding: chunked\r\n") "2\r\nab\r\n"),
+		  false);
+	run_until(&h.f, c.got.data && strstr(c.got.data, "ab"));
+	run_until(&h.f, c.closed || c.eof);
+	assert_string_equal(h.rejected, "silence ");
+	assert_int_equal(h.last_why.kind, ERR_TIMEOUT);
+	assert_null(strstr(c.got.data, "0\r\n\r\n"));
+	byte_deinit(&c, &h);
+	http_fixture_deinit(&h);
+}
+
 static void test_big_answer(void **state)
 {
 	struct http_fixture h;
@@ -345,6 +367,7 @@ int main(void)
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_stream_has_no_body_timeout),
+		cmocka_unit_test(test_stream_that_falls_silent),
 		cmocka_unit_test(test_big_answer),
 		cmocka_unit_test(test_slow_reader),
 		cmocka_unit_test(test_client_goes),

@@ -433,6 +433,29 @@ static void test_idle(void **state)
 	finish(&h, &c);
 }
 
+/* As over HTTP/1; others on the connection go on. */
+static void test_stream_that_falls_silent(void **state)
+{
+	struct http_fixture h;
+	struct h2_client c;
+	struct h2_call silent, other;
+
+	(void)state;
+	http_fixture_init(&h);
+	h.server.limits.body_idle_ms = 10;
+	begin(&h, &c);
+	h2_call_start(&silent, &c, "POST", "/silence", NULL, false);
+	h2_call_start(&other, &c, "POST", "/stream", NULL, false);
+	run_until(&h.f, silent.head && other.head);
+	run_until(&h.f, silent.closed);
+	assert_false(other.closed);
+	assert_string_equal(h.rejected, "silence ");
+	assert_int_equal(h.last_why.kind, ERR_TIMEOUT);
+	h2_call_deinit(&silent);
+	h2_call_deinit(&other);
+	finish(&h, &c);
+}
+
 static void test_ping(void **state)
 {
 	struct http_fixture h;
@@ -524,6 +547,7 @@ int main(void)
 		cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_requests_per_connection),
 		cmocka_unit_test(test_idle),
+		cmocka_unit_test(test_stream_that_falls_silent),
 		cmocka_unit_test(test_ping),
 		cmocka_unit_test(test_prefaces),
 		cmocka_unit_test(test_part_of_a_preface),

@@ -260,6 +260,25 @@ static void test_out_of_memory(void **state)
 	assert_true(oom_each(oom_scenario, &secret[1]) >= 3);
 }
 
+static void test_decimal(void **state)
+{
+	static const struct {
+		uint64_t n;
+		const char *text;
+	} rows[] = {
+		{0, "0"},
+		{9, "9"},
+		{10, "10"},
+		{65535, "65535"},
+		{UINT64_MAX, "18446744073709551615"},
+	};
+	char out[STR_DECIMAL_SIZE];
+
+	(void)state;
+	for (size_t i = 0; i < array_len(rows); i++)
+		assert_true(str_eq(str_decimal(out, rows[i].n), str_from(rows[i].text)));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -267,7 +286,7 @@ int main(void)
 		cmocka_unit_test(test_u64),	      cmocka_unit_test(test_split),
 		cmocka_unit_test(test_dup),	      cmocka_unit_test(test_buf),
 		cmocka_unit_test(test_buf_limit),     cmocka_unit_test(test_buf_secret),
-		cmocka_unit_test(test_out_of_memory),
+		cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_decimal),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,10 +12,11 @@
 
 static inline json_t *rows_certificate(const char *id)
 {
-	return json_pack("{s:s, s:i, s:i, s:[s,s], s:s, s:s, s:n, s:n}", "id", id, "created_at",
-			 1700000000, "updated_at", 1700000001, "tags", "a \"quoted\" tag", "b",
-			 "cert", "CERT", "key", "-----BEGIN PRIVATE KEY----- very secret",
-			 "cert_alt", "key_alt");
+	return json_pack("{s:s, s:i, s:i, s:[s,s], s:s, s:s, s:n, s:n, s:n, s:n}", "id", id,
+			 "created_at", 1700000000, "updated_at", 1700000001, "tags",
+			 "a \"quoted\" tag", "b", "cert", "CERT", "key",
+			 "-----BEGIN PRIVATE KEY----- very secret", "cert_alt", "key_alt",
+			 "ocsp_response", "ocsp_response_alt");
 }
 
 static inline json_t *rows_sni(const char *id, const char *name, const char *certificate_id)

@@ -23,6 +23,11 @@ static const struct row good[] = {
 	{"a-b.c--d.example", "a-b.c--d.example"},
 	{"0xff.example", "0xff.example"},
 	{"123.com", "123.com"},
+	{"1.2.3.4", "1.2.3.4"},
+	{"127.0.0.1", "127.0.0.1"},
+	{"::1", "::1"},
+	{"2001:DB8:0:0::1", "2001:db8::1"},
+	{"::ffff:1.2.3.4", "::ffff:1.2.3.4"},
 };
 
 static const struct row bad[] = {
@@ -31,12 +36,9 @@ static const struct row bad[] = {
 	{"*.example.com", "wildcard"},
 	{"a.*.example.com", "wildcard"},
 	{"f*.example.com", "wildcard"},
-	{"1.2.3.4", "IP addresses"},
-	{"127.0.0.1", "IP addresses"},
-	{"::1", "IP addresses"},
-	{"[::1]", "IP addresses"},
-	{"2001:db8::1", "IP addresses"},
-	{"::ffff:1.2.3.4", "IP addresses"},
+	{"[::1]", "brackets"},
+	{"::1%lo", "0x3a"},
+	{"01.2.3.4", "number"},
 	{"1.2.3", "number"},
 	{"2130706433", "number"},
 	{"0x7f000001", "number"},

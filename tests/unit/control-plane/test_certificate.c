@@ -6,9 +6,11 @@
 
 #include <cmocka.h>
 
+#include "common/core/codec.h"
 #include "common/pki/cert.h"
 #include "common/pki/key.h"
 #include "control-plane/model/entity.h"
+#include "tests/unit/lib/testpki.h"
 
 struct pair {
 	struct buf cert, key;
@@ -226,12 +228,122 @@ static void test_patch(void **state)
 	json_decref(both);
 }
 
+/* --- OCSP responses --- */
+
+static struct {
+	struct testca authority, leaf;
+	struct buf alone, chain, key;	       /* PEM */
+	struct buf good, revoked, ended, junk; /* base64 */
+} ocsp;
+
+static void make_response(struct buf *out, enum testpki_answer answer, long to)
+{
+	struct buf der = BUF_INIT;
+
+	testpki_ocsp(&der, ocsp.leaf.cert, &ocsp.authority, &ocsp.authority, answer, -1800, to);
+	assert_int_equal(base64_encode(out, buf_str(&der), NULL), 0);
+	buf_deinit(&der);
+}
+
+static void ocsp_make(void)
+{
+	testpki_make(&ocsp.authority, NULL,
+		     &(struct testpki_options){.name = "authority", .ca = true});
+	testpki_make(&ocsp.leaf, &ocsp.authority, &(struct testpki_options){.name = "leaf"});
+	assert_int_equal(cert_to_pem(&ocsp.alone, ocsp.leaf.cert, NULL), 0);
+	assert_int_equal(buf_add_str(&ocsp.chain, buf_str(&ocsp.alone), NULL), 0);
+	assert_int_equal(cert_to_pem(&ocsp.chain, ocsp.authority.cert, NULL), 0);
+	assert_int_equal(key_to_pem(&ocsp.key, ocsp.leaf.key, NULL), 0);
+	make_response(&ocsp.good, TESTPKI_GOOD, 3600);
+	make_response(&ocsp.revoked, TESTPKI_REVOKED, 3600);
+	make_response(&ocsp.ended, TESTPKI_GOOD, -600);
+	assert_int_equal(base64_encode(&ocsp.junk, STR("no response"), NULL), 0);
+}
+
+static void ocsp_free(void)
+{
+	struct buf *all[] = {&ocsp.alone,   &ocsp.chain, &ocsp.key, &ocsp.good,
+			     &ocsp.revoked, &ocsp.ended, &ocsp.junk};
+
+	for (size_t i = 0; i < array_len(all); i++)
+		buf_deinit(all[i]);
+	testca_deinit(&ocsp.authority);
+	testca_deinit(&ocsp.leaf);
+}
+
+static void test_ocsp_responses(void **state)
+{
+	const struct {
+		const char *name, *field;
+		const struct buf *cert, *key, *response;
+		const char *message;
+	} rows[] = {
+		{"good", "ocsp_response", &ocsp.chain, &ocsp.key, &ocsp.good, NULL},
+		{"issuer not known", "ocsp_response", &ocsp.alone, &ocsp.key, &ocsp.good, NULL},
+		/* It was right once, and other fields may be patched still. */
+		{"ended", "ocsp_response", &ocsp.chain, &ocsp.key, &ocsp.ended, NULL},
+		{"revoked", "ocsp_response", &ocsp.chain, &ocsp.key, &ocsp.revoked,
+		 "schema violation (ocsp_response: it says \"revoked\" of the certificate)"},
+		{"another certificate", "ocsp_response", &ec1.cert, &ec1.key, &ocsp.good,
+		 "schema violation (ocsp_response: it is about another certificate)"},
+		{"junk", "ocsp_response", &ocsp.chain, &ocsp.key, &ocsp.junk,
+		 "schema violation (ocsp_response: not the DER of an OCSP response)"},
+		{"not base64", "ocsp_response", &ocsp.chain, &ocsp.key, &ocsp.chain,
+		 "schema violation (ocsp_response: must be base64 of the DER of an OCSP response, "
+		 "at most 16384 bytes)"},
+		{"of none", "ocsp_response_alt", &ocsp.chain, &ocsp.key, &ocsp.good,
+		 "schema violation (ocsp_response_alt: there is no cert_alt)"},
+	};
+
+	(void)state;
+	ocsp_make();
+	for (size_t i = 0; i < array_len(rows); i++) {
+		json_t *input = json_pack("{s:o, s:o, s:o}", "cert", pem(rows[i].cert), "key",
+					  pem(rows[i].key), rows[i].field, pem(rows[i].response));
+
+		check_message(rows[i].name, &entity_certificates, input, rows[i].message);
+		json_decref(input);
+	}
+	ocsp_free();
+}
+
+/* It goes with the certificate that it is about. */
+static void test_ocsp_response_of_a_patch(void **state)
+{
+	json_t *old, *patches[2], *row;
+
+	(void)state;
+	ocsp_make();
+	old = json_pack("{s:s, s:i, s:o, s:o, s:o}", "id", "5f4f2a0e-0000-4000-8000-00000000000a",
+			"created_at", 5, "cert", pem(&ocsp.chain), "key", pem(&ocsp.key),
+			"ocsp_response", pem(&ocsp.good));
+	patches[0] = json_pack("{s:o, s:o}", "cert", pem(&ocsp.chain), "key", pem(&ocsp.key));
+	patches[1] = json_pack("{s:o, s:o}", "cert", pem(&ec1.cert), "key", pem(&ec1.key));
+	for (int i = 0; i < 2; i++) {
+		struct violations v;
+
+		violations_init(&v);
+		row = entity_merge(&entity_certificates, old, patches[i], 1000000, &v);
+		assert_non_null(row);
+		assert_int_equal(json_is_string(json_object_get(row, "ocsp_response")), i == 0);
+		violations_deinit(&v);
+		json_decref(row);
+		json_decref(patches[i]);
+	}
+	json_decref(old);
+	ocsp_free();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_pairs),	  cmocka_unit_test(test_bad_pem),
-		cmocka_unit_test(test_bad_chain), cmocka_unit_test(test_snis),
+		cmocka_unit_test(test_pairs),
+		cmocka_unit_test(test_bad_pem),
+		cmocka_unit_test(test_bad_chain),
+		cmocka_unit_test(test_snis),
 		cmocka_unit_test(test_patch),
+		cmocka_unit_test(test_ocsp_responses),
+		cmocka_unit_test(test_ocsp_response_of_a_patch),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -42,8 +42,10 @@ static const struct {
 	{&entity_routes, "{'protocols':['https'],'snis':['a.com','a.com']}", NULL,
 	 "{'snis':['a.com'],'strip_path':true}"},
 	{&entity_routes, "{'protocols':['tls_passthrough'],'snis':['*.a.com']}", NULL, "{}"},
-	{&entity_routes, "{'protocols':['udp'],'destinations':[{'port':53},{'port':53}]}", NULL,
+	{&entity_routes, "{'protocols':['tcp'],'destinations':[{'port':53},{'port':53}]}", NULL,
 	 "{'destinations':[{'ip':null,'port':53}]}"},
+	{&entity_routes, "{'protocols':['tcp','udp'],'destinations':[{'port':53}]}",
+	 "schema violation (protocols: udp is not served: data planes listen on TCP only)", NULL},
 	{&entity_routes, "{'paths':[]}",
 	 "schema violation (must set one of 'methods', 'hosts', 'headers', 'paths', 'snis' when "
 	 "'protocols' is 'https')",

@@ -219,6 +219,27 @@ static void test_certificates(void **state)
 	free(text);
 }
 
+/* Authorities inside a plugin's config are references, too (kong-acme-hybrid.md 5.4). */
+static void test_authorities(void **state)
+{
+	struct declarative d;
+
+	(void)state;
+	read_text(&d,
+		  "_format_version: '3.0'\nplugins:\n- name: mtls-auth\n  id: " U
+		  "\n  config: {ca_certificates: [" V "]}\n",
+		  &closed);
+	assert_true(declarative_refused(&d));
+	check_json("no such authority", declarative_fault(&d, false),
+		   "{\"code\":14,\"name\":\"invalid declarative configuration\",\"message\":"
+		   "\"declarative config is invalid: {plugins={[\\\"" U
+		   "\\\"]={\\\"invalid reference 'config.ca_certificates: " V
+		   "' (no such entry in 'ca_certificates')\\\"}}}\",\"fields\":{\"plugins\":{\"" U
+		   "\":[\"invalid reference 'config.ca_certificates: " V
+		   "' (no such entry in 'ca_certificates')\"]}}}");
+	declarative_deinit(&d);
+}
+
 /* What a reference may look like, and where it may lead. */
 static void test_references(void **state)
 {
@@ -401,9 +422,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ids),	     cmocka_unit_test(test_nameless_ids),
-		cmocka_unit_test(test_certificates), cmocka_unit_test(test_references),
-		cmocka_unit_test(test_old_paths),    cmocka_unit_test(test_parse),
-		cmocka_unit_test(test_write),	     cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_certificates), cmocka_unit_test(test_authorities),
+		cmocka_unit_test(test_references),   cmocka_unit_test(test_old_paths),
+		cmocka_unit_test(test_parse),	     cmocka_unit_test(test_write),
+		cmocka_unit_test(test_no_memory),
 	};
 
 	return cmocka_run_group_tests(tests, make_pair, free_pair);

@@ -108,12 +108,16 @@ static void test_certificate_with_alternative_and_chain(void **state)
 
 	(void)state;
 	snprintf(both, sizeof(both), "%s%s", cert_pem, cert_pem);
-	c = encode(&certificates, json_pack("{s:s, s:s, s:s, s:s}", "cert", both, "key", key_pem,
-					    "cert_alt", cert_pem, "key_alt", key_pem));
+	c = encode(&certificates,
+		   json_pack("{s:s, s:s, s:s, s:s, s:s}", "cert", both, "key", key_pem, "cert_alt",
+			     cert_pem, "key_alt", key_pem, "ocsp_response_alt", "AQID"));
 	m = parse(encoded_bytes(c));
 	assert_int_equal(m->change->certificate->n_pairs, 2);
 	assert_int_equal(m->change->certificate->pairs[0]->n_chain, 1);
 	assert_int_equal(m->change->certificate->pairs[1]->n_chain, 0);
+	assert_int_equal(m->change->certificate->pairs[0]->staple.len, 0);
+	assert_int_equal(m->change->certificate->pairs[1]->staple.len, 3);
+	assert_memory_equal(m->change->certificate->pairs[1]->staple.data, "\1\2\3", 3);
 	done(m, c);
 }
 
@@ -395,6 +399,7 @@ static void test_other_node_messages(void **state)
 		{"nack without entity", STR("\x1a\x02\x08\x05"), NODE_MESSAGE_NACK},
 		{"empty report", STR("\x22\x00"), NODE_MESSAGE_REPORT},
 		{"want", STR("\x2a\x03\x0a\x01x"), NODE_MESSAGE_WANT},
+		{"want, of a client", STR("\x2a\x08\x0a\x01x\x12\x03::1"), NODE_MESSAGE_WANT},
 		{"ack with an unknown field", STR("\x12\x04\x08\x05\x78\x01"), NODE_MESSAGE_ACK},
 		{"two of the oneof: the last counts", STR("\x12\x00\x22\x00"), NODE_MESSAGE_REPORT},
 		{"nothing", STR(""), -1},
@@ -412,6 +417,11 @@ static void test_other_node_messages(void **state)
 		{"hit with a short id", STR("\x22\x05\x0a\x03\x0a\x01z"), -1},
 		{"hit without id", STR("\x22\x04\x0a\x02\x10\x01"), -1},
 		{"want, not UTF-8", STR("\x2a\x03\x0a\x01\xff"), -1},
+		{"want, of a client that is no address", STR("\x2a\x06\x0a\x01x\x12\x01y"), -1},
+		{"want, of a client with a port",
+		 STR("\x2a\x0e\x0a\x01x\x12\x09"
+		     "1.2.3.4:5"),
+		 -1},
 	};
 
 	(void)state;
@@ -427,6 +437,40 @@ static void test_other_node_messages(void **state)
 		else
 			assert_int_equal(e.kind, ERR_INVALID);
 	}
+}
+
+static void test_want(void **state)
+{
+	struct node_message m;
+
+	(void)state;
+	assert_int_equal(node_message_decode(&m, STR("\x2a\x08\x0a\x01x\x12\x03::1"), NULL), 0);
+	assert_string_equal(m.host, "x");
+	assert_string_equal(m.client, "::1");
+	node_message_free(&m);
+	assert_int_equal(node_message_decode(&m, STR("\x2a\x03\x0a\x01x"), NULL), 0);
+	assert_string_equal(m.client, "");
+	node_message_free(&m);
+}
+
+static void test_want_answer(void **state)
+{
+	const struct want_answer a = {
+		.host = "a.example", .verdict = WANT_CLIENT_REFUSED, .seconds = 7, .reason = "why"};
+	Cardea__V1__PlaneMessage *m;
+	struct buf b = BUF_INIT;
+
+	(void)state;
+	assert_int_equal(encode_want_answer(&b, &a, NULL), 0);
+	assert_int_equal(b.data[4], b.len - 5);
+	m = cardea__v1__plane_message__unpack(NULL, b.len - 5, (const uint8_t *)b.data + 5);
+	assert_non_null(m);
+	assert_string_equal(m->want_answer->host, "a.example");
+	assert_int_equal(m->want_answer->verdict, CARDEA__V1__WANT_ANSWER__VERDICT__CLIENT_REFUSED);
+	assert_int_equal(m->want_answer->seconds, 7);
+	assert_string_equal(m->want_answer->reason, "why");
+	cardea__v1__plane_message__free_unpacked(m, NULL);
+	buf_deinit(&b);
 }
 
 static void test_nack_and_hits(void **state)
@@ -489,6 +533,8 @@ int main(void)
 		cmocka_unit_test(test_hello),
 		cmocka_unit_test(test_bad_hellos),
 		cmocka_unit_test(test_other_node_messages),
+		cmocka_unit_test(test_want),
+		cmocka_unit_test(test_want_answer),
 		cmocka_unit_test(test_nack_and_hits),
 	};
 	return cmocka_run_group_tests(tests, make_pair, NULL);

@@ -56,12 +56,38 @@ static void test_registry(void **state)
 				assert_true(at < i - 1);
 			}
 	}
-	assert_int_equal(i, 11);
+	assert_int_equal(i, 13);
 	assert_null(entity_find(STR("nothing")));
 	assert_null(entity_find(STR("")));
 	assert_non_null(entity_field(&entity_snis, STR("tags")));
 	assert_null(entity_field(&entity_acme_challenges, STR("tags")));
 	assert_null(entity_field(&entity_snis, STR("nam")));
+}
+
+/* What stands for an entity in a path; NULL: nothing does. */
+static void test_paths(void **state)
+{
+	static const struct {
+		const char *segment;
+		const struct entity *top, *below;
+	} rows[] = {
+		{"services", &entity_services, &entity_services},
+		{"mtls-auths", &entity_mtls_auth_credentials, &entity_mtls_auth_credentials},
+		{"mtls-auth", NULL, &entity_mtls_auth_credentials},
+		{"mtls_auth_credentials", NULL, NULL},
+		{"mtls-authss", NULL, NULL},
+		{"service", NULL, NULL},
+		{"", NULL, NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < array_len(rows); i++) {
+		assert_ptr_equal(entity_of_path(str_from(rows[i].segment), false), rows[i].top);
+		assert_ptr_equal(entity_of_path(str_from(rows[i].segment), true), rows[i].below);
+	}
+	assert_string_equal(entity_path(&entity_services, true), "services");
+	assert_string_equal(entity_path(&entity_mtls_auth_credentials, false), "mtls-auths");
+	assert_string_equal(entity_path(&entity_mtls_auth_credentials, true), "mtls-auth");
 }
 
 static void test_create(void **state)
@@ -71,16 +97,16 @@ static void test_create(void **state)
 	} rows[] = {
 		{"{\"id\":\"" U "\",\"name\":\"a.com\",\"certificate\":{\"id\":\"" V "\"}}",
 		 "{\"id\":\"" U "\",\"created_at\":1000,\"updated_at\":1000,\"tags\":null,"
-		 "\"name\":\"a.com\",\"certificate\":{\"id\":\"" V "\"}}"},
+		 "\"name\":\"a.com\",\"certificate\":{\"id\":\"" V "\"},\"tls_min_version\":null}"},
 		/* created_at may be given; updated_at is never looked at. */
 		{"{\"id\":\"" U "\",\"name\":\"a.com\",\"certificate\":{\"id\":\"" V "\"},"
 		 "\"created_at\":5,\"updated_at\":\"junk\",\"tags\":[\"b\",\"a\",\"b\"]}",
 		 "{\"id\":\"" U "\",\"created_at\":5,\"updated_at\":1000,\"tags\":[\"b\",\"a\"],"
-		 "\"name\":\"a.com\",\"certificate\":{\"id\":\"" V "\"}}"},
+		 "\"name\":\"a.com\",\"certificate\":{\"id\":\"" V "\"},\"tls_min_version\":null}"},
 		{"{\"id\":\"" U "\",\"name\":\"a.com\",\"certificate\":{\"id\":\"" V "\"},"
 		 "\"created_at\":null,\"tags\":[]}",
 		 "{\"id\":\"" U "\",\"created_at\":1000,\"updated_at\":1000,\"tags\":[],"
-		 "\"name\":\"a.com\",\"certificate\":{\"id\":\"" V "\"}}"},
+		 "\"name\":\"a.com\",\"certificate\":{\"id\":\"" V "\"},\"tls_min_version\":null}"},
 	};
 
 	(void)state;
@@ -175,14 +201,15 @@ static void test_merge(void **state)
 	static const struct {
 		const char *patch, *want;
 	} rows[] = {
-		{"{}", "{\"id\":\"" U "\",\"created_at\":5,\"updated_at\":1000,\"tags\":[\"t\"],"
-		       "\"name\":\"a.com\",\"certificate\":{\"id\":\"" V "\"}}"},
+		{"{}",
+		 "{\"id\":\"" U "\",\"created_at\":5,\"updated_at\":1000,\"tags\":[\"t\"],"
+		 "\"name\":\"a.com\",\"certificate\":{\"id\":\"" V "\"},\"tls_min_version\":null}"},
 		{"{\"id\":\"junk\",\"name\":\"b.com\",\"tags\":null}",
 		 "{\"id\":\"" U "\",\"created_at\":5,\"updated_at\":1000,\"tags\":null,"
-		 "\"name\":\"b.com\",\"certificate\":{\"id\":\"" V "\"}}"},
+		 "\"name\":\"b.com\",\"certificate\":{\"id\":\"" V "\"},\"tls_min_version\":null}"},
 		{"{\"certificate\":{\"id\":\"" U "\"},\"tags\":[\"x\",\"y\"]}",
 		 "{\"id\":\"" U "\",\"created_at\":5,\"updated_at\":1000,\"tags\":[\"x\",\"y\"],"
-		 "\"name\":\"a.com\",\"certificate\":{\"id\":\"" U "\"}}"},
+		 "\"name\":\"a.com\",\"certificate\":{\"id\":\"" U "\"},\"tls_min_version\":null}"},
 		{"{\"name\":null}", NULL},
 		{"{\"certificate\":null}", NULL},
 		{"{\"version\":4}", NULL},
@@ -213,13 +240,14 @@ static void test_show(void **state)
 	json_t *stored = json("{\"id\":\"" U "\",\"cert\":\"C\",\"key\":\"K\",\"version\":9}");
 
 	(void)state;
-	check_json(
-		"open", entity_show(&entity_certificates, stored, true),
-		"{\"id\":\"" U "\",\"created_at\":null,\"updated_at\":null,\"tags\":null,"
-		"\"cert\":\"C\",\"key\":\"K\",\"cert_alt\":null,\"key_alt\":null,\"snis\":null}");
+	check_json("open", entity_show(&entity_certificates, stored, true),
+		   "{\"id\":\"" U "\",\"created_at\":null,\"updated_at\":null,\"tags\":null,"
+		   "\"cert\":\"C\",\"key\":\"K\",\"cert_alt\":null,\"key_alt\":null,"
+		   "\"ocsp_response\":null,\"ocsp_response_alt\":null,\"snis\":null}");
 	check_json("closed", entity_show(&entity_certificates, stored, false),
 		   "{\"id\":\"" U "\",\"created_at\":null,\"updated_at\":null,\"tags\":null,"
-		   "\"cert\":\"C\",\"key\":null,\"cert_alt\":null,\"key_alt\":null,\"snis\":null}");
+		   "\"cert\":\"C\",\"key\":null,\"cert_alt\":null,\"key_alt\":null,"
+		   "\"ocsp_response\":null,\"ocsp_response_alt\":null,\"snis\":null}");
 	json_decref(stored);
 }
 
@@ -331,6 +359,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_registry),
+		cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_create),
 		cmocka_unit_test(test_create_makes_ids),
 		cmocka_unit_test(test_refused),

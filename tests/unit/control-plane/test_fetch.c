@@ -326,6 +326,31 @@ static void test_trust(void **state)
 	close_fetcher(w);
 }
 
+/* The operator's own server may be anywhere. */
+static void test_own(void **state)
+{
+	struct world *w = *state;
+	const struct fetcher_conf c = {.ca_file = w->ca,
+				       .own = true,
+				       .connect_timeout_ms = 2000,
+				       .timeout_ms = 1500,
+				       .body_max = 1000};
+	const struct fetch_request other = {.method = FETCH_GET, .url = "ftp://127.0.0.1/"};
+	struct fetch *x;
+	struct err e = ERR_INIT;
+
+	w->closed = false;
+	w->replies = 0;
+	fixture_init(&w->f);
+	assert_int_equal(fetcher_create(&w->fetcher, &w->f.loop, &c, &e), 0);
+	fetch(w, FETCH_GET, "/ok");
+	assert_int_equal(w->err.kind, ERR_NONE);
+	assert_int_equal(w->status, 200);
+	assert_int_equal(fetch_start(&x, w->fetcher, &other, on_reply, w, &e), -1);
+	assert_int_equal(e.kind, ERR_DENIED);
+	close_fetcher(w);
+}
+
 static void test_gate(void **state)
 {
 	struct world *w = *state;
@@ -382,6 +407,7 @@ int main(void)
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_bad_answers),
 		cmocka_unit_test(test_trust),
+		cmocka_unit_test(test_own),
 		cmocka_unit_test(test_gate),
 		cmocka_unit_test(test_refused_connection),
 		cmocka_unit_test(test_cancel_and_close),

@@ -203,7 +203,7 @@ struct wrong_key {
 	const char *type, *group;
 };
 static const struct wrong_key wrong_keys[] = {
-	{"EC", "P-384"}, {"EC", "P-521"}, {"ED25519", NULL}, {"X25519", NULL}, {"RSA", NULL},
+	{"EC", "secp256k1"}, {"EC", "P-521"}, {"ED25519", NULL}, {"X25519", NULL}, {"RSA", NULL},
 };
 
 static void test_wrong_keys(void **state)
@@ -229,6 +229,38 @@ static void test_wrong_keys(void **state)
 	}
 }
 
+/* The other algorithms: the signature verifies with the key that the header shows. */
+static void test_other_algorithms(void **state)
+{
+	static const char *const algs[] = {"ES384", "RS256"};
+
+	(void)state;
+	for (size_t i = 0; i < array_len(algs); i++) {
+		EVP_PKEY *key = i == 0 ? EVP_EC_gen("P-384") : EVP_RSA_gen(2048);
+		const struct jws_header h = {"https://ca/x", "n", NULL};
+		struct buf out = BUF_INIT, header = BUF_INIT;
+		json_t *jws, *o;
+		struct str text;
+
+		assert_int_equal(jws_sign(&out, &h, key, STR("{}"), NULL), 0);
+		jws = json_loadb(out.data, out.len, 0, NULL);
+		text = str_from(json_string_value(json_object_get(jws, "protected")));
+		assert_int_equal(base64url_decode(&header, text, NULL), 0);
+		o = json_loadb(header.data, header.len, 0, NULL);
+		assert_string_equal(json_string_value(json_object_get(o, "alg")), algs[i]);
+		assert_string_equal(
+			json_string_value(json_object_get(json_object_get(o, "jwk"), "kty")),
+			i == 0 ? "EC" : "RSA");
+		assert_int_equal(json_string_length(json_object_get(jws, "signature")),
+				 i == 0 ? 128 : 342);
+		json_decref(o);
+		json_decref(jws);
+		buf_deinit(&out);
+		buf_deinit(&header);
+		EVP_PKEY_free(key);
+	}
+}
+
 static void test_bad_utf8_is_an_error(void **state)
 {
 	EVP_PKEY *key = rfc_key();
@@ -250,6 +282,7 @@ int main(void)
 		cmocka_unit_test(test_sign),
 		cmocka_unit_test(test_padding),
 		cmocka_unit_test(test_wrong_keys),
+		cmocka_unit_test(test_other_algorithms),
 		cmocka_unit_test(test_bad_utf8_is_an_error),
 	};
 

@@ -13,24 +13,43 @@ static void test_written(void **state)
 	struct buf b = BUF_INIT;
 
 	(void)state;
-	assert_int_equal(message_new_account(&b, NULL, NULL), 0);
+	assert_int_equal(message_new_account(&b, NULL, NULL, NULL), 0);
 	assert_string_equal(b.data, "{\"termsOfServiceAgreed\":true}");
 	buf_clear(&b);
-	assert_int_equal(message_new_account(&b, "", NULL), 0);
+	assert_int_equal(message_revoke(&b, STR("\xff\xfe\x01"), 1, NULL), 0);
+	assert_string_equal(b.data, "{\"certificate\":\"__4B\",\"reason\":1}");
+	buf_clear(&b);
+	assert_int_equal(message_new_account(&b, "", NULL, NULL), 0);
 	assert_string_equal(b.data, "{\"termsOfServiceAgreed\":true}");
 	buf_clear(&b);
-	assert_int_equal(message_new_account(&b, "a\"b@example.com", NULL), 0);
+	assert_int_equal(message_new_account(&b, "a\"b@example.com", NULL, NULL), 0);
 	assert_string_equal(b.data, "{\"termsOfServiceAgreed\":true,\"contact\":"
 				    "[\"mailto:a\\\"b@example.com\"]}");
 	buf_clear(&b);
-	assert_int_equal(message_new_order(&b, "a.example", NULL), 0);
+	assert_int_equal(
+		message_new_order(&b, &(struct message_order){.names = STR("a.example")}, NULL), 0);
 	assert_string_equal(b.data,
 			    "{\"identifiers\":[{\"type\":\"dns\",\"value\":\"a.example\"}]}");
+	buf_clear(&b);
+	assert_int_equal(message_new_order(&b,
+					   &(struct message_order){
+						   .names = STR("192.0.2.1 2001:db8::1 b.example"),
+						   .profile = "shortlived",
+						   .replaces = "a.b",
+						   .not_after = 1700000000,
+					   },
+					   NULL),
+			 0);
+	assert_string_equal(b.data,
+			    "{\"identifiers\":[{\"type\":\"ip\",\"value\":\"192.0.2.1\"},{\"type\":"
+			    "\"ip\",\"value\":\"2001:db8::1\"},{\"type\":\"dns\",\"value\":"
+			    "\"b.example\"}],\"profile\":\"shortlived\",\"replaces\":\"a.b\","
+			    "\"notAfter\":\"2023-11-14T22:13:20Z\"}");
 	buf_clear(&b);
 	assert_int_equal(message_finalize(&b, (struct str){"\xfb\xff\x00", 3}, NULL), 0);
 	assert_string_equal(b.data, "{\"csr\":\"-_8A\"}");
 	buf_clear(&b);
-	assert_int_equal(message_new_account(&b, "\xff@example.com", NULL), -1);
+	assert_int_equal(message_new_account(&b, "\xff@example.com", NULL, NULL), -1);
 	assert_int_equal(b.len, 0);
 	buf_deinit(&b);
 }
@@ -84,7 +103,9 @@ static void test_good_orders(void **state)
 	(void)state;
 	assert_int_equal(message_read_order(&d, STR("{\"status\":\"pending\"" TAIL), NULL), 0);
 	assert_int_equal(d.status, ACME_PENDING);
-	assert_string_equal(d.authorization, "https://a/z");
+	assert_int_equal(json_array_size(d.authorizations), 1);
+	assert_string_equal(json_string_value(json_array_get(d.authorizations, 0)), "https://a/z");
+	json_decref(d.authorizations);
 	assert_string_equal(d.finalize, "https://a/f");
 	assert_false(problem_is_set(&d.error));
 	assert_int_equal(message_read_order(
@@ -93,6 +114,7 @@ static void test_good_orders(void **state)
 				 NULL),
 			 0);
 	assert_string_equal(d.certificate, "https://a/c");
+	json_decref(d.authorizations);
 	assert_int_equal(
 		message_read_order(&d,
 				   STR("{\"status\":\"invalid\",\"error\":{\"type\":"
@@ -101,6 +123,7 @@ static void test_good_orders(void **state)
 		0);
 	assert_int_equal(d.status, ACME_INVALID);
 	assert_true(problem_is_acme(&d.error, "dns"));
+	json_decref(d.authorizations);
 }
 
 static void test_bad_orders(void **state)
@@ -117,7 +140,7 @@ static void test_bad_orders(void **state)
 		"{\"status\":\"pending\",\"authorizations\":{},\"finalize\":\"https://a/f\"}",
 		"{\"status\":\"pending\",\"authorizations\":[1],\"finalize\":\"https://a/f\"}",
 		"{\"status\":\"pending\",\"authorizations\":[\"\"],\"finalize\":\"https://a/f\"}",
-		"{\"status\":\"pending\",\"authorizations\":[\"a\",\"b\"],\"finalize\":\"f\"}",
+		"{\"status\":\"pending\",\"authorizations\":[\"a\",\"\"],\"finalize\":\"f\"}",
 		"{\"status\":\"pending\",\"authorizations\":[\"https://a/z\"]}",
 		"{\"status\":\"pending\",\"authorizations\":[\"https://a/z\"],\"finalize\":null}",
 	};
@@ -169,17 +192,17 @@ static void test_good_authorizations(void **state)
 			NULL),
 		0);
 	assert_int_equal(d.status, ACME_PENDING);
-	assert_string_equal(d.host, "a.example");
-	assert_true(d.http01);
-	assert_string_equal(d.token, "to_K-9");
-	assert_string_equal(d.challenge_url, "https://a/c/http-01");
+	assert_string_equal(d.name, "a.example");
+	assert_true(d.challenges[CHALLENGE_HTTP_01].offered);
+	assert_string_equal(d.challenges[CHALLENGE_HTTP_01].token, "to_K-9");
+	assert_string_equal(d.challenges[CHALLENGE_HTTP_01].url, "https://a/c/http-01");
 	assert_int_equal(message_read_authorization(&d, STR(AUTHZ("valid", "")), NULL), 0);
 	assert_int_equal(d.status, ACME_VALID);
-	assert_false(d.http01);
+	assert_false(d.challenges[CHALLENGE_HTTP_01].offered);
 	assert_int_equal(message_read_authorization(
 				 &d, STR(AUTHZ("pending", "7,null,{},\"x\",{\"type\":3}")), NULL),
 			 0);
-	assert_false(d.http01);
+	assert_false(d.challenges[CHALLENGE_HTTP_01].offered);
 	assert_int_equal(
 		message_read_authorization(
 			&d,
@@ -234,6 +257,45 @@ static void test_bad_authorizations(void **state)
 	assert_int_equal(message_read_authorization(&d, str_from(text), NULL), 0);
 }
 
+static void test_challenge_answers(void **state)
+{
+	static const char *const bad[] = {
+		"", "<html>", "{]", "[]", "{}", "{\"status\":1}", "{\"status\":\"glad\"}"};
+
+	(void)state;
+	for (size_t i = 0; i < array_len(bad); i++)
+		if (message_check_challenge(str_from(bad[i]), NULL) == 0)
+			fail_msg("accepted: %s", bad[i]);
+	assert_int_equal(message_check_challenge(STR(CHALLENGE("http-01", "t")), NULL), 0);
+	assert_int_equal(message_check_challenge(STR("{\"status\":\"processing\"}"), NULL), 0);
+}
+
+static void test_challenge_types(void **state)
+{
+	static const char *const bad[] = {"",
+					  " ",
+					  ",",
+					  "dns-01",
+					  "http-01,",
+					  "HTTP-01",
+					  "http-01,http-01",
+					  "http-01 tls-alpn-01"};
+	enum challenge_type types[CHALLENGE_TYPES];
+	struct err e = ERR_INIT;
+	size_t n;
+
+	(void)state;
+	assert_int_equal(challenge_types_parse(STR("http-01"), types, &n, &e), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(challenge_types_parse(STR(" tls-alpn-01 ,http-01"), types, &n, &e), 0);
+	assert_int_equal(n, 2);
+	assert_int_equal(types[0], CHALLENGE_TLS_ALPN_01);
+	assert_int_equal(types[1], CHALLENGE_HTTP_01);
+	for (size_t i = 0; i < array_len(bad); i++)
+		if (challenge_types_parse(str_from(bad[i]), types, &n, &e) == 0)
+			fail_msg("accepted: %s", bad[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -243,6 +305,8 @@ int main(void)
 		cmocka_unit_test(test_bad_orders),
 		cmocka_unit_test(test_good_authorizations),
 		cmocka_unit_test(test_bad_authorizations),
+		cmocka_unit_test(test_challenge_answers),
+		cmocka_unit_test(test_challenge_types),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

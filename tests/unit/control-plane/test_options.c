@@ -205,13 +205,43 @@ static void test_conninfo(void **state)
 	buf_deinit(&out);
 }
 
+static void test_on_demand(void **state)
+{
+	static const struct {
+		const char *domains, *ask, *limits;
+		const char *says; /* NULL: fine */
+	} rows[] = {
+		{"*.a.example b.example", NULL, NULL, NULL},
+		{NULL, "http://127.0.0.1:9000/", "client=1/1h", NULL},
+		{"*.", NULL, NULL, "acme_on_demand_domains"},
+		{"a.*", NULL, NULL, "acme_on_demand_domains"},
+		{NULL, "ask", NULL, "acme_on_demand_ask"},
+		{NULL, "file:///ask", NULL, "acme_on_demand_ask"},
+		{NULL, NULL, "client", "acme_on_demand_limits"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < array_len(rows); i++) {
+		struct cp_config c = good();
+		struct err e = ERR_INIT;
+
+		c.acme_on_demand_domains = (char *)(uintptr_t)rows[i].domains;
+		c.acme_on_demand_ask = (char *)(uintptr_t)rows[i].ask;
+		c.acme_on_demand_limits = (char *)(uintptr_t)rows[i].limits;
+		if (rows[i].says)
+			refuse(&c, rows[i].says);
+		else if (cp_config_check(&c, &e) != 0)
+			fail_msg("row %zu: %s", i, e.message);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_needed),	    cmocka_unit_test(test_pairs_and_addresses),
 		cmocka_unit_test(test_remote),	    cmocka_unit_test(test_clients),
 		cmocka_unit_test(test_no_database), cmocka_unit_test(test_certificates_for_ssl),
-		cmocka_unit_test(test_conninfo),
+		cmocka_unit_test(test_conninfo),    cmocka_unit_test(test_on_demand),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* Problem documents, good and broken, and the table that says what is done about them. */
+/* Problem documents, good and broken. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -7,71 +7,6 @@
 #include <cmocka.h>
 
 #include "control-plane/acme/problem.h"
-
-struct rule_row {
-	const char *type;
-	unsigned status;
-	enum problem_action want;
-};
-
-static const struct rule_row rows[] = {
-	{PROBLEM_ACME "badNonce", 400, PROBLEM_NEW_NONCE},
-	{PROBLEM_ACME "accountDoesNotExist", 400, PROBLEM_REREGISTER},
-	{PROBLEM_ACME "orderNotReady", 403, PROBLEM_REREAD},
-	{PROBLEM_ACME "rateLimited", 429, PROBLEM_RETRY},
-	{PROBLEM_ACME "serverInternal", 500, PROBLEM_RETRY},
-	{PROBLEM_ACME "userActionRequired", 403, PROBLEM_RETRY},
-	{PROBLEM_ACME "agreementRequired", 403, PROBLEM_RETRY},
-	{PROBLEM_ACME "dns", 400, PROBLEM_RESTART},
-	{PROBLEM_ACME "connection", 400, PROBLEM_RESTART},
-	{PROBLEM_ACME "tls", 400, PROBLEM_RESTART},
-	{PROBLEM_ACME "unauthorized", 403, PROBLEM_RESTART},
-	{PROBLEM_ACME "unauthorized", 401, PROBLEM_RETRY},
-	{PROBLEM_ACME "caa", 403, PROBLEM_RESTART},
-	{PROBLEM_ACME "rejectedIdentifier", 400, PROBLEM_FAIL},
-	{PROBLEM_ACME "unsupportedIdentifier", 400, PROBLEM_FAIL},
-	{PROBLEM_ACME "externalAccountRequired", 403, PROBLEM_FAIL},
-	{PROBLEM_ACME "badCSR", 400, PROBLEM_FAIL},
-	{PROBLEM_ACME "malformed", 400, PROBLEM_RESTART},
-	{PROBLEM_ACME "malformed", 404, PROBLEM_RESTART},
-	{PROBLEM_ACME "malformed", 503, PROBLEM_RETRY},
-	{PROBLEM_ACME "inventedTomorrow", 400, PROBLEM_RESTART},
-	{PROBLEM_ACME "inventedTomorrow", 503, PROBLEM_RETRY},
-	{PROBLEM_ACME "badnonce", 400, PROBLEM_RESTART},
-	{"about:blank", 404, PROBLEM_RESTART},
-	{"about:blank", 429, PROBLEM_RETRY},
-	{"about:blank", 500, PROBLEM_RETRY},
-	{"about:blank", 599, PROBLEM_RETRY},
-	{"about:blank", 600, PROBLEM_RESTART},
-	{PROBLEM_OWN "connection", 0, PROBLEM_RETRY},
-	{PROBLEM_OWN "barrier", 0, PROBLEM_RETRY},
-	{PROBLEM_OWN "timeout", 0, PROBLEM_RESTART},
-	{PROBLEM_OWN "gone", 0, PROBLEM_RESTART},
-	{PROBLEM_OWN "certificate", 0, PROBLEM_FAIL},
-	{PROBLEM_OWN "sni", 0, PROBLEM_FAIL},
-	{PROBLEM_OWN "denied", 0, PROBLEM_RETRY},
-	{PROBLEM_OWN "answer", 0, PROBLEM_RETRY},
-	{PROBLEM_OWN "answer", 404, PROBLEM_RESTART},
-	{PROBLEM_OWN "answer", 200, PROBLEM_RETRY},
-	{"", 0, PROBLEM_RESTART},
-};
-
-static void test_rules(void **state)
-{
-	(void)state;
-	for (size_t i = 0; i < array_len(rows); i++) {
-		struct problem p = {.status = rows[i].status};
-		const struct problem_rule *r;
-
-		snprintf(p.type, sizeof(p.type), "%s", rows[i].type);
-		r = problem_rule(&p);
-		if (r->action != rows[i].want)
-			fail_msg("%s %u: %d", rows[i].type, rows[i].status, (int)r->action);
-		assert_true(r->backoff.base_ms >= 1000);
-		assert_true(r->backoff.cap_ms >= r->backoff.base_ms);
-		assert_true(r->backoff.factor >= 2);
-	}
-}
 
 struct answer_row {
 	unsigned status;
@@ -154,11 +89,63 @@ static void test_round_trip(void **state)
 	assert_false(problem_from_json(&q, NULL));
 }
 
+struct help_row {
+	const char *body;
+	const char *url; /* NULL: none */
+	bool unpause;
+};
+
+static const struct help_row helps[] = {
+	{"{\"type\":\"t\",\"instance\":\"https://ca.example/terms/2\"}",
+	 "https://ca.example/terms/2", false},
+	{"{\"type\":\"t\",\"detail\":\"Your account is temporarily prevented from requesting "
+	 "certificates for a.com and possibly others. Please visit: "
+	 "https://portal.example/sfe/v1/unpause?jwt=abc.def.ghi\"}",
+	 "https://portal.example/sfe/v1/unpause?jwt=abc.def.ghi", true},
+	{"{\"detail\":\"see https://ca.example/docs and https://ca.example/unpause?x=1 now\"}",
+	 "https://ca.example/unpause?x=1", true},
+	{"{\"detail\":\"retry later: see https://ca.example/docs\"}", NULL, false},
+	{"{\"instance\":\"http://ca.example/terms\"}", NULL, false},
+	{"{\"instance\":\"javascript:alert(1)\"}", NULL, false},
+	{"{\"instance\":\"https://ca.example/\\u00e4\"}", NULL, false},
+	{"{\"instance\":5}", NULL, false},
+	{"<html>https://ca.example/unpause</html>", NULL, false},
+	{"", NULL, false},
+};
+
+static void test_help(void **state)
+{
+	struct problem_help h = {.url = NULL};
+
+	(void)state;
+	for (size_t i = 0; i < array_len(helps); i++) {
+		problem_help(&h, str_from(helps[i].body));
+		assert_int_equal(h.unpause, helps[i].unpause);
+		if (helps[i].url)
+			assert_string_equal(h.url, helps[i].url);
+		else
+			assert_null(h.url);
+	}
+	problem_help_deinit(&h);
+}
+
+/* The address holds a token: it is in one place. */
+static void test_unpause_address_is_no_detail(void **state)
+{
+	struct problem p;
+
+	(void)state;
+	problem_from_answer(&p, 429, str_from(helps[1].body), RETRY_AFTER_NONE);
+	assert_null(strstr(p.detail, "jwt"));
+	assert_non_null(strstr(p.detail, "a.com"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rules),
 		cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_help),
+		cmocka_unit_test(test_unpause_address_is_no_detail),
 		cmocka_unit_test(test_long_texts_are_cut),
 		cmocka_unit_test(test_round_trip),
 	};

@@ -23,7 +23,7 @@ struct bench {
 	struct image image;
 	struct stream_server server;
 	struct stream *stream; /* that said hello last */
-	unsigned hellos, answers, gone;
+	unsigned hellos, answers, gone, wants;
 	uint32_t hits;
 	bool server_closed;
 };
@@ -156,6 +156,18 @@ static void on_hit(struct stream *s, const char *id, uint32_t count, void *arg)
 	((struct bench *)arg)->hits += count;
 }
 
+/* Every name is refused. */
+static void on_want(struct stream *s, const char *host, const char *client, void *arg)
+{
+	const struct want_answer a = {
+		.host = host, .verdict = WANT_REFUSED, .seconds = 1, .reason = "x"};
+
+	((struct bench *)arg)->wants++;
+	assert_string_equal(host, "x");
+	assert_string_equal(client, "");
+	stream_answer_want(s, &a);
+}
+
 static void on_gone(struct stream *s, void *arg)
 {
 	struct bench *b = arg;
@@ -189,7 +201,12 @@ static void commit(struct bench *b, uint64_t revision)
 
 static void setup(struct bench *b)
 {
-	const struct stream_events ev = {on_hello, on_answer, on_hit, on_gone, b};
+	const struct stream_events ev = {.on_hello = on_hello,
+					 .on_answer = on_answer,
+					 .on_hit = on_hit,
+					 .on_want = on_want,
+					 .on_gone = on_gone,
+					 .arg = b};
 	struct listen_list listen = {.count = 1};
 	struct stream_conf conf = {.listen = &listen, .keepalive_ms = 10000};
 	struct err e = ERR_INIT;
@@ -254,7 +271,10 @@ static void test_happy_path(void **state)
 		    "0123456789abcdef"
 		    "\x10\x05"));
 	run_until(&b.f, b.hits == 5);
+	snapshot = c.got.len;
 	say(&c, STR("\x2a\x03\x0a\x01x"));
+	run_until(&b.f, b.wants == 1);
+	run_until(&b.f, c.got.len > snapshot && c.got.len == b.server.sent);
 	say(&c, STR("\x1a\x02\x08\x02"));
 	run_until(&b.f, b.answers == 2);
 	assert_int_equal(b.stream->node.state, NODE_REFUSED);

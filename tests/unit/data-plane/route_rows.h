@@ -110,7 +110,7 @@ static const struct set sets[] = {
 	{
 		"prefixes",
 		{"paths=/", "paths=/foo", "paths=/foo/bar", "paths=/foo/bar/baz",
-		 "paths=/hello,/hello/world", "paths=/a.b", "paths=/%20x", "paths=/very/long/path",
+		 "paths=/hello,/hello/world", "paths=/a.b", "paths=/%3Bx", "paths=/very/long/path",
 		 "paths=/trailing/"},
 		{
 			{"GET http:/", 0, "/"},
@@ -133,8 +133,8 @@ static const struct set sets[] = {
 			{"GET http:/hello/world/x", 4, "/x"},
 			{"GET http:/a.b", 5, "/"},
 			{"GET http:/axb", 0, "/axb"},
-			{"GET http:/%20x", 6, "/"},
-			{"GET http:/%20xy", 6, "/y"},
+			{"GET http:/%3bx", 6, "/"},
+			{"GET http:/%3bxy", 6, "/y"},
 			{"GET http:/Foo", 0, "/Foo"},
 			{"GET http:/very/long/path/", 7, "/"},
 			{"GET http:/very/long/pat", 0, "/very/long/pat"},

@@ -41,7 +41,7 @@ static int setup(void **state)
 		EVP_PKEY_free(key);
 	}
 	testca_deinit(&ca);
-	assert_int_equal(tables_create(&bed.tables, &e), 0);
+	assert_int_equal(tables_create(&bed.tables, NULL, &e), 0);
 	bed.apply = apply_create(bed.tables, NULL);
 	assert_non_null(bed.apply);
 	return 0;

@@ -14,7 +14,7 @@ static int setup(void **state)
 	struct err e = ERR_INIT;
 
 	(void)state;
-	return tables_create(&t, &e);
+	return tables_create(&t, NULL, &e);
 }
 
 static int teardown(void **state)
@@ -33,7 +33,7 @@ static const struct str shared_chain[2] = {{"intermediate one", 16}, {"intermedi
 
 static void put(unsigned id, const char *leaf)
 {
-	const struct cert_source s = {str_from(leaf), shared_chain, 2, STR("key bytes")};
+	const struct cert_source s = {str_from(leaf), shared_chain, 2, STR("key bytes"), STR_NONE};
 	unsigned char bytes[CERTS_ID_SIZE];
 	struct err e = ERR_INIT;
 
@@ -49,7 +49,7 @@ static void put_sni(unsigned id, const char *name, unsigned certificate)
 
 	id_of(id, a);
 	id_of(certificate, b);
-	if (certs_put_sni(&t->certs, &t->txn, a, str_from(name), b, &e) != 0)
+	if (certs_put_sni(&t->certs, &t->txn, a, str_from(name), b, 0, &e) != 0)
 		fail_msg("%s", e.message);
 }
 
@@ -224,11 +224,40 @@ static void test_memory(void **state)
 	assert_int_equal(atomic_load(&t->certs.names.count), 0);
 }
 
+/* A new one is a new version of the certificate, the same one is none. */
+static void test_staples(void **state)
+{
+	static const char *const staples[] = {"", "one", "one", "two", ""};
+	struct cert_source s = {STR("leaf"), NULL, 0, STR("key"), STR_NONE};
+	unsigned char id[CERTS_ID_SIZE];
+	uint64_t before = 0;
+
+	(void)state;
+	id_of(1, id);
+	for (size_t i = 0; i < array_len(staples); i++) {
+		const struct cert *c;
+
+		s.staple = str_from(staples[i]);
+		tables_begin(t, false);
+		assert_int_equal(certs_put(&t->certs, &t->txn, id, &s, 1, NULL), 0);
+		commit();
+		c = certs_by_id(&t->certs, tables_enter(t), id);
+		assert_non_null(c);
+		assert_true(str_eq(
+			(struct str){(const char *)c->parts[0].staple, c->parts[0].staple_len},
+			s.staple));
+		assert_memory_equal(c->parts[0].leaf, "leaf", 4);
+		assert_int_equal(c->serial == before, i == 2);
+		before = c->serial;
+		rcu_leave();
+	}
+}
+
 static void test_refused(void **state)
 {
 	static char big[CERTS_DER_MAX + 1];
 	struct str many[CERTS_CHAIN_MAX + 1];
-	struct cert_source good = {STR("leaf"), NULL, 0, STR("key")};
+	struct cert_source good = {STR("leaf"), NULL, 0, STR("key"), STR_NONE};
 	struct cert_source two[3] = {good, good, good};
 	unsigned char id[CERTS_ID_SIZE];
 	struct err e = ERR_INIT;
@@ -248,6 +277,9 @@ static void test_refused(void **state)
 	good.key = (struct str){big, sizeof(big)};
 	assert_int_equal(certs_put(&t->certs, &t->txn, id, &good, 1, &e), -1);
 	good.key = STR("key");
+	good.staple = (struct str){big, CERTS_STAPLE_MAX + 1};
+	assert_int_equal(certs_put(&t->certs, &t->txn, id, &good, 1, &e), -1);
+	good.staple = STR_NONE;
 	good.chain = many;
 	good.chain_count = CERTS_CHAIN_MAX + 1;
 	assert_int_equal(certs_put(&t->certs, &t->txn, id, &good, 1, &e), -1);
@@ -264,6 +296,7 @@ int main(void)
 		cmocka_unit_test(test_normalise),
 		cmocka_unit_test_setup_teardown(test_generations, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_memory, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_staples, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 	};
 

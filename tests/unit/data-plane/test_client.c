@@ -131,6 +131,12 @@ static void on_change(void *arg)
 	((struct bench *)arg)->changes++;
 }
 
+static void on_want_answer(const struct want_answer *a, void *arg)
+{
+	note(&((struct bench *)arg)->log, "answer %.*s %d", (int)a->host.len, a->host.ptr,
+	     (int)a->verdict);
+}
+
 static void setup(struct bench *b)
 {
 	struct listener_options o = {.on_accept = on_accept, .arg = b};
@@ -156,6 +162,7 @@ static void setup(struct bench *b)
 					    .labels = "zone=a,rack=b",
 					    .keepalive_ms = 10000,
 					    .on_change = on_change,
+					    .on_want_answer = on_want_answer,
 					    .arg = b};
 }
 
@@ -278,8 +285,10 @@ static void test_snapshot_and_deltas(void **state)
 	expect(&b, "begin e 3 | put a | put b | commit 4 | ack 4");
 	assert_true(b.changes > changes);
 	say_put(&b, "c");
+	/* Part of no revision. */
+	say(&b, STR("\x22\x05\x0a\x01x\x10\x01"));
 	say_commit(&b, 'e', 6, 4);
-	expect(&b, "put c | commit 6 | ack 6");
+	expect(&b, "put c | answer x 1 | commit 6 | ack 6");
 	/* Nothing new. */
 	say_commit(&b, 'e', 6, 6);
 	expect(&b, "ack 6");

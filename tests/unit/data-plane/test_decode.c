@@ -148,6 +148,7 @@ static void test_each_kind(void **state)
 	assert_int_equal(m.change.u.certificate.pairs[0].leaf.len, 3);
 	assert_int_equal(m.change.u.certificate.pairs[0].key.len, 4);
 	assert_int_equal(m.change.u.certificate.pairs[0].chain_count, 0);
+	assert_int_equal(m.change.u.certificate.pairs[0].staple.len, 0);
 	plane_message_free(&m);
 	plane_message_free(&m);
 
@@ -176,6 +177,7 @@ static void long_chain_allowed(struct made *d)
 	as_certificate(d);
 	d->certificate.n_pairs = 2;
 	d->pair.n_chain = CHANGE_CHAIN_MAX;
+	d->pair.staple = bin(secret, 6);
 }
 
 static void begin_with_numbers(struct made *d)
@@ -200,6 +202,7 @@ static void test_limits_and_numbers(void **state)
 	decode(&m, long_chain_allowed);
 	assert_int_equal(m.change.u.certificate.count, 2);
 	assert_int_equal(m.change.u.certificate.pairs[1].chain_count, CHANGE_CHAIN_MAX);
+	assert_int_equal(m.change.u.certificate.pairs[1].staple.len, 6);
 	plane_message_free(&m);
 	decode(&m, begin_with_numbers);
 	assert_int_equal(m.kind, PLANE_SNAPSHOT_BEGIN);

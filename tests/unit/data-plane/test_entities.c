@@ -8,6 +8,7 @@
 
 #include "data-plane/sync/apply.h"
 #include "data-plane/sync/decode.h"
+#include "data-plane/tables/plugin.h"
 #include "data-plane/tables/route_match.h"
 #include "data-plane/tables/tables.h"
 #include "tests/unit/lib/testchange.h"
@@ -23,7 +24,7 @@ static int setup(void **state)
 
 	(void)state;
 	revision = 0;
-	assert_int_equal(tables_create(&tables, &e), 0);
+	assert_int_equal(tables_create(&tables, NULL, &e), 0);
 	apply = apply_create(tables, NULL);
 	return apply ? 0 : -1;
 }
@@ -88,11 +89,11 @@ static void commit(void)
 		fail_msg("%s", e.message);
 }
 
-static const struct entity_bytes *held(enum entities_kind kind, unsigned id)
+static const struct entity *held(enum entities_kind kind, unsigned id)
 {
 	unsigned char bytes[ENTITY_ID_SIZE];
 	uint64_t generation = tables_enter(tables);
-	const struct entity_bytes *b;
+	const struct entity *b;
 
 	memset(bytes, (int)id, sizeof(bytes));
 	b = entities_find(&tables->entities, generation, kind, bytes);
@@ -100,7 +101,8 @@ static const struct entity_bytes *held(enum entities_kind kind, unsigned id)
 	return b;
 }
 
-static bool matches(const char *host, const char *path)
+/* Until the next change; NULL: none. */
+static const struct route *matched(const char *host, const char *path)
 {
 	struct route_matcher *m = route_matcher_create();
 	struct route_request q = {
@@ -115,32 +117,40 @@ static bool matches(const char *host, const char *path)
 	ok = routes_match(&tables->routes, tables_enter(tables), m, &q, &found);
 	rcu_leave();
 	route_matcher_free(m);
-	return ok;
+	return ok ? found.route : NULL;
+}
+
+static bool matches(const char *host, const char *path)
+{
+	return matched(host, path) != NULL;
 }
 
 static void test_kinds(void **state)
 {
 	static const struct {
-		const char *name;
+		const char *name, *one, *two, *other;
 		enum entities_kind kind;
 	} rows[] = {
-		{"services", ENTITIES_SERVICE}, {"upstreams", ENTITIES_UPSTREAM},
-		{"targets", ENTITIES_TARGET},	{"consumers", ENTITIES_CONSUMER},
-		{"plugins", ENTITIES_PLUGIN},	{"ca_certificates", ENTITIES_CA_CERTIFICATE},
+		{"services", "host=one", "host=two", "host=other", ENTITIES_SERVICE},
+		{"upstreams", "name=one", "name=two", "name=other", ENTITIES_UPSTREAM},
+		{"targets", "target=a:1 upstream=#u", "target=a:2 upstream=#u",
+		 "target=b:2 upstream=#u", ENTITIES_TARGET},
+		{"consumers", "username=one", "username=two", "username=other", ENTITIES_CONSUMER},
+		{"plugins", "name=one", "name=two", "name=other", ENTITIES_PLUGIN},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < array_len(rows); i++) {
-		const struct entity_bytes *first;
+		const struct entity *first;
 
 		begin();
-		put(1, rows[i].name, "name=one");
-		put(2, rows[i].name, "name=two");
+		put(1, rows[i].name, rows[i].one);
+		put(2, rows[i].name, rows[i].two);
 		commit();
 		first = held(rows[i].kind, 1);
 		assert_non_null(first);
-		put(1, rows[i].name, "name=one"); /* the same bytes */
-		put(2, rows[i].name, "name=other");
+		put(1, rows[i].name, rows[i].one); /* the same bytes */
+		put(2, rows[i].name, rows[i].other);
 		commit();
 		assert_ptr_equal(held(rows[i].kind, 1), first);
 		drop(2, rows[i].name);
@@ -160,7 +170,7 @@ static void test_routes(void **state)
 	begin();
 	put(1, "routes", "protocols=[http,https] hosts=[a.com] paths=[/a,~/r/[0-9]+]");
 	put(2, "routes", "protocols=[tls_passthrough] snis=[b.com]");
-	put(3, "routes", "protocols=[tcp] name=sources-only");
+	put(3, "routes", "protocols=[tcp] sources=[{ip:10.0.0.1}]");
 	put(4, "routes", "protocols=[http] hosts=[c.com] headers={x-a:[1,2]}");
 	put(5, "routes", "protocols=[http] hosts=[d.com] headers={x-a:[2]}");
 	commit();
@@ -179,16 +189,119 @@ static void test_routes(void **state)
 	assert_false(matches("a.com", "/b"));
 }
 
+static void test_actions(void **state)
+{
+	static const struct {
+		const char *fields;
+		struct route_action want;
+	} rows[] = {
+		{"hosts=[a.com]",
+		 {PROTOCOL_HTTP | PROTOCOL_HTTPS, 426, true, false, false, true, true, NULL,
+		  STR_NONE}},
+		{"hosts=[a.com] protocols=[https] name=One service=#s strip_path=!no "
+		 "preserve_host=! path_handling=v1 https_redirect_status_code=%308 "
+		 "request_buffering=!no response_buffering=!no",
+		 {PROTOCOL_HTTPS,
+		  308,
+		  false,
+		  true,
+		  true,
+		  false,
+		  false,
+		  (const unsigned char *)"ssssssssssssssss",
+		  {"One", 3}}},
+		{"hosts=[a.com] protocols=[grpc,grpcs] path_handling=v0",
+		 {PROTOCOL_GRPC | PROTOCOL_GRPCS, 426, false, false, false, true, true, NULL,
+		  STR_NONE}},
+		{"hosts=[a.com] protocols=[http] strip_path=! response_buffering=!no "
+		 "https_redirect_status_code=%301",
+		 {PROTOCOL_HTTP, 301, true, false, false, true, false, NULL, STR_NONE}},
+	};
+
+	(void)state;
+	begin();
+	commit();
+	for (size_t i = 0; i < array_len(rows); i++) {
+		const struct route_action *got, *want = &rows[i].want;
+
+		put(1, "routes", rows[i].fields);
+		commit();
+		got = &matched("a.com", "/")->action;
+		assert_int_equal(got->protocols, want->protocols);
+		assert_int_equal(got->redirect_status, want->redirect_status);
+		assert_int_equal(got->strip_path, want->strip_path);
+		assert_int_equal(got->preserve_host, want->preserve_host);
+		assert_int_equal(got->path_v1, want->path_v1);
+		assert_int_equal(got->request_buffering, want->request_buffering);
+		assert_int_equal(got->response_buffering, want->response_buffering);
+		assert_true(str_eq(got->name, want->name));
+		assert_int_equal(got->service == NULL, want->service == NULL);
+		if (got->service)
+			assert_memory_equal(got->service, want->service, ENTITY_ID_SIZE);
+	}
+}
+
+/* What is no time makes a route as old as can be. */
+static void test_times(void **state)
+{
+	static const struct {
+		const char *fields;
+		int64_t want;
+	} rows[] = {
+		{"hosts=[a.com]", 0},
+		{"hosts=[a.com] created_at=%1700000000", 1700000000},
+		{"hosts=[a.com] created_at=%1.9", 1},
+		{"hosts=[a.com] created_at=%1.0e252", 0},
+		{"hosts=[a.com] created_at=%-1.0", 0},
+		{"hosts=[a.com] created_at=%1.0e999", 0}, /* infinite */
+		{"hosts=[a.com] created_at=text", 0},
+	};
+
+	(void)state;
+	begin();
+	commit();
+	for (size_t i = 0; i < array_len(rows); i++) {
+		put(1, "routes", rows[i].fields);
+		commit();
+		assert_true(matched("a.com", "/")->created_at == rows[i].want);
+	}
+}
+
+/* A revision names what it does not bring along: it is applied, and finds nothing there. */
+static void test_dangling(void **state)
+{
+	const struct route *r;
+
+	(void)state;
+	begin();
+	put(1, "routes", "hosts=[a.com] service=#s");
+	put(2, "targets", "target=a:1 upstream=#u");
+	put(3, "plugins", "name=x route=#r service=#s consumer=#c");
+	put(4, "services", "host=a client_certificate=#c ca_certificates=[#a]");
+	commit();
+	r = matched("a.com", "/");
+	assert_null(entities_find(&tables->entities, tables_enter(tables), ENTITIES_SERVICE,
+				  r->action.service));
+	rcu_leave();
+}
+
 static void test_refused(void **state)
 {
 	static const struct {
 		const char *kind, *fields, *why;
 	} rows[] = {
 		{"routes", "protocols=[http]", "routes: a route must constrain something"},
+		{"routes", "protocols=[tcp]", "routes: a route must constrain something"},
 		{"routes", "protocols=[http] paths=[~/(]",
 		 "routes: paths: invalid regex: missing closing parenthesis at offset 2"},
 		{"routes", "protocols=[http] paths=[x]",
 		 "routes: paths: a path begins with / or ~/"},
+		{"routes", "paths=[/a] protocols=[gopher]",
+		 "routes: protocols: \"gopher\" is not known"},
+		{"routes", "paths=[/a] https_redirect_status_code=%303",
+		 "routes: https_redirect_status_code: 303 is none"},
+		{"services", "port=%1", "services: host: there is none"},
+		{"targets", "target=a:1", "targets: upstream: there is none"},
 		{"vaults", "name=a",
 		 "change of 01010101-0101-0101-0101-010101010101: entity of unknown kind "
 		 "\"vaults\""},
@@ -218,6 +331,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_kinds, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_routes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_actions, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_times, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_dangling, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 	};
 

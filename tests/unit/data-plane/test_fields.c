@@ -1,5 +1,5 @@
-/* sync/fields: an entity's fields by name and type. */
-#include "data-plane/sync/fields.h"
+/* tables/fields: an entity's fields by name and type. */
+#include "data-plane/tables/fields.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -58,6 +58,37 @@ static void test_reading(void **state)
 	assert_string_equal(fields_name(fields_record(f, "map"), 1), "l");
 	assert_true(str_eq(fields_text(fields_record(f, "map"), "k"), STR("v")));
 	assert_null(fields_record(f, "text"));
+}
+
+static void test_lists(void **state)
+{
+	const struct fields *f = fields_of(testentity_record(
+		&memory, "list=[%1,a,#b,%-2,#c] none=[] text=a half=%1.5 no=!no"));
+	struct fields_integers n;
+	const unsigned char *ids;
+	size_t count;
+
+	(void)state;
+	assert_int_equal(fields_integers(f, "list", &memory, &n, NULL), 0);
+	assert_int_equal(n.count, 2);
+	assert_int_equal(n.items[1], -2);
+	assert_int_equal(fields_ids(f, "list", &memory, &ids, &count, NULL), 0);
+	assert_int_equal(count, 2);
+	assert_int_equal(ids[0], 'b');
+	assert_int_equal(ids[31], 'c');
+	for (size_t i = 0; i < 3; i++) {
+		static const char *const names[] = {"none", "text", "absent"};
+
+		assert_int_equal(fields_integers(f, names[i], &memory, &n, NULL), 0);
+		assert_int_equal(n.count, 0);
+		assert_int_equal(fields_ids(f, names[i], &memory, &ids, &count, NULL), 0);
+		assert_null(ids);
+	}
+	assert_true(fields_has(f, "none"));
+	assert_false(fields_has(f, "absent"));
+	assert_false(fields_has(NULL, "none"));
+	assert_true(fields_number(f, "half", 0) == 1.5);
+	assert_false(fields_flag(f, "no", true));
 }
 
 static void test_nothing(void **state)
@@ -120,6 +151,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_reading, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lists, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_checking, setup, teardown),
 	};

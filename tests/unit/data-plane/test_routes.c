@@ -26,7 +26,7 @@ static int setup(void **state)
 	(void)state;
 	arena_init(&memory, 0);
 	matcher = route_matcher_create();
-	return matcher ? tables_create(&t, &e) : -1;
+	return matcher ? tables_create(&t, NULL, &e) : -1;
 }
 
 static int teardown(void **state)
@@ -102,6 +102,7 @@ static long ask(const char *request)
 }
 
 #include "tests/unit/data-plane/route_rows.h"
+#include "tests/unit/data-plane/route_rows_spelling.h"
 
 /* 1 when the row does not hold. */
 static size_t check_row(const struct set *set, const struct row *r,
@@ -128,28 +129,42 @@ static size_t check_row(const struct set *set, const struct row *r,
 	return !right;
 }
 
+struct tally {
+	size_t bad, rows, with_path;
+};
+
+static void check_set(const struct set *set, struct tally *tally)
+{
+	struct route_source sources[ROUTES_MAX];
+	size_t n = 0;
+
+	tables_begin(t, true);
+	for (; n < ROUTES_MAX && set->routes[n]; n++) {
+		sources[n] = route_text(&memory, set->routes[n]);
+		if (!sources[n].created_at)
+			sources[n].created_at = (int64_t)n + 1;
+		put_source(n, &sources[n]);
+	}
+	commit();
+	for (const struct row *r = set->rows; r->request; r++) {
+		tally->rows++;
+		tally->with_path += r->path != NULL;
+		tally->bad += check_row(set, r, sources, n);
+	}
+}
+
 static void test_rows(void **state)
 {
-	size_t bad = 0, rows = 0;
+	struct tally tally = {0, 0, 0};
 
 	(void)state;
-	for (size_t i = 0; i < array_len(sets); i++) {
-		struct route_source sources[ROUTES_MAX];
-		size_t n = 0;
-
-		tables_begin(t, true);
-		for (; n < ROUTES_MAX && sets[i].routes[n]; n++) {
-			sources[n] = route_text(&memory, sets[i].routes[n]);
-			if (!sources[n].created_at)
-				sources[n].created_at = (int64_t)n + 1;
-			put_source(n, &sources[n]);
-		}
-		commit();
-		for (const struct row *r = sets[i].rows; r->request; r++, rows++)
-			bad += check_row(&sets[i], r, sources, n);
-	}
-	assert_int_equal(bad, 0);
-	assert_true(rows >= 300);
+	for (size_t i = 0; i < array_len(sets); i++)
+		check_set(&sets[i], &tally);
+	for (size_t i = 0; i < array_len(spellings); i++)
+		check_set(&spellings[i], &tally);
+	assert_int_equal(tally.bad, 0);
+	assert_true(tally.rows >= 400);
+	assert_true(tally.with_path >= 300);
 }
 
 /* --- against the model --- */

@@ -13,6 +13,7 @@
 #include "data-plane/tls/select.h"
 #include "tests/unit/lib/testcert.h"
 #include "tests/unit/lib/testchange.h"
+#include "tests/unit/lib/testpki.h"
 
 static struct {
 	struct tables *tables;
@@ -20,13 +21,21 @@ static struct {
 	struct ticket_keys *tickets;
 	struct tls_ctx *ctx, *with_default;
 	char cert_file[40], key_file[40];
-	unsigned outcomes[TLS_OUTCOMES];
+	unsigned outcomes[TLS_OUTCOMES], failures[TLS_FAILURES], staples[2];
 } bed;
 
-static void on_handshake(enum tls_outcome outcome, void *arg)
+static void on_handshake(enum tls_outcome outcome, enum tls_failure why, void *arg)
 {
 	(void)arg;
 	bed.outcomes[outcome]++;
+	if (outcome == TLS_FAILED)
+		bed.failures[why]++;
+}
+
+static void on_staple(bool sent, void *arg)
+{
+	(void)arg;
+	bed.staples[sent]++;
 }
 
 /* Certificate `id` for the name by the CA, ECDSA, and RSA too when asked. */
@@ -56,7 +65,7 @@ static void put(const struct testca *ca, unsigned id, const char *name, bool rsa
 		certs_put(&bed.tables->certs, &bed.tables->txn, cert_id, s, rsa_too ? 2 : 1, &e),
 		0);
 	assert_int_equal(certs_put_sni(&bed.tables->certs, &bed.tables->txn, sni_id, str_from(name),
-				       cert_id, &e),
+				       cert_id, 0, &e),
 			 0);
 	for (int i = 0; i < 2; i++) {
 		buf_deinit(&leafs[i]);
@@ -81,7 +90,8 @@ static void write_default(const struct testca *ca)
 
 static int setup(void **state)
 {
-	struct tls_ctx_options o = {.http2 = true, .on_handshake = on_handshake};
+	struct tls_ctx_options o = {
+		.http2 = true, .on_handshake = on_handshake, .on_staple = on_staple};
 	const unsigned char fallback[32] = {1};
 	struct tables_culprit culprit;
 	struct testca ca;
@@ -91,7 +101,7 @@ static int setup(void **state)
 	log_setup("test", LOG_CRIT, LOG_FORMAT_LOGFMT);
 	memset(&bed, 0, sizeof(bed));
 	testca_init(&ca, "ca");
-	assert_int_equal(tables_create(&bed.tables, &e), 0);
+	assert_int_equal(tables_create(&bed.tables, NULL, &e), 0);
 	tables_begin(bed.tables, true);
 	put(&ca, 1, "a.example.com", false);
 	put(&ca, 2, "*.example.com", false);
@@ -131,10 +141,12 @@ struct client {
 	SSL_SESSION *session; /* in: offered; out: the new one */
 	const char *sigalgs, *alpn;
 	int version; /* 0: any */
+	bool asks_status;
 	/* out */
 	char subject[64]; /* of the leaf; "" when it failed */
 	int alert;	  /* that the client got; 0: none */
 	bool resumed;
+	size_t stapled; /* bytes of the OCSP response */
 };
 
 static void on_client_info(const SSL *ssl, int where, int code)
@@ -175,12 +187,16 @@ static SSL *make(SSL_CTX *ctx)
 static void note_peer(struct client *c, SSL *ssl)
 {
 	X509 *leaf = SSL_get1_peer_certificate(ssl);
+	unsigned char *response = NULL;
+	long n;
 
 	if (leaf)
 		X509_NAME_get_text_by_NID(X509_get_subject_name(leaf), NID_commonName, c->subject,
 					  sizeof(c->subject));
 	X509_free(leaf);
 	c->resumed = SSL_session_reused(ssl);
+	n = SSL_get_tlsext_status_ocsp_resp(ssl, &response);
+	c->stapled = n > 0 ? (size_t)n : 0;
 }
 
 static void pump(struct client *c, SSL *client, SSL *server)
@@ -237,6 +253,8 @@ static void connect_to(struct tls_ctx *to, struct client *c, const char *name)
 		assert_int_equal(SSL_set_alpn_protos(client, (const unsigned char *)c->alpn,
 						     (unsigned)strlen(c->alpn)),
 				 0);
+	if (c->asks_status)
+		assert_int_equal(SSL_set_tlsext_status_type(client, TLSEXT_STATUSTYPE_ocsp), 1);
 	if (c->session)
 		assert_int_equal(SSL_set_session(client, c->session), 1);
 	pump(c, client, server);
@@ -246,6 +264,21 @@ static void connect_to(struct tls_ctx *to, struct client *c, const char *name)
 	SSL_free(server);
 	SSL_CTX_free(c->ctx);
 	rcu_leave();
+}
+
+/* A reload makes contexts anew; what OpenSSL has of the process must not grow by that. */
+static void test_made_again(void **state)
+{
+	const struct tls_ctx_options o = {
+		.tables = bed.tables, .parsed = bed.parsed, .tickets = bed.tickets};
+	int before = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+	struct tls_ctx *again;
+	struct err e = ERR_INIT;
+
+	(void)state;
+	assert_int_equal(tls_ctx_create(&again, &o, &e), 0);
+	tls_ctx_free(again);
+	assert_int_equal(SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL), before + 1);
 }
 
 static void test_names(void **state)
@@ -278,7 +311,8 @@ static void test_names(void **state)
 			SSL_SESSION_free(c.session);
 		}
 	}
-	assert_true(bed.outcomes[TLS_UNKNOWN_NAME] == 10);
+	assert_true(bed.outcomes[TLS_FAILED] == 10);
+	assert_true(bed.failures[FAILURE_NAME] == 10);
 	assert_true(bed.outcomes[TLS_FULL] == 22);
 }
 
@@ -393,14 +427,87 @@ static void test_parsed_is_bounded(void **state)
 	assert_int_equal(s.misses, 9);
 }
 
+/* Replaces the certificate of a.example.com by one with this OCSP response. */
+static void put_stapled(const struct testca *ca, struct str staple)
+{
+	const struct testcert_options o = {.name = "stapled"};
+	struct buf leaf = BUF_INIT, key_der = BUF_INIT;
+	struct tables_culprit culprit;
+	struct cert_source s = {.staple = staple};
+	unsigned char id[16];
+	EVP_PKEY *key;
+	X509 *cert;
+	struct err e = ERR_INIT;
+
+	testcert_issue(ca, &o, &cert, &key);
+	s.leaf = testder_cert(&leaf, cert);
+	s.key = testder_key(&key_der, key);
+	memset(id, 1, sizeof(id));
+	tables_begin(bed.tables, false);
+	assert_int_equal(certs_put(&bed.tables->certs, &bed.tables->txn, id, &s, 1, &e), 0);
+	assert_int_equal(tables_commit(bed.tables, &culprit, &e), 0);
+	X509_free(cert);
+	EVP_PKEY_free(key);
+	buf_deinit(&leaf);
+	buf_deinit(&key_der);
+}
+
+/* To who asks, while it is in force, and of no other certificate. */
+static void test_staples(void **state)
+{
+	static const struct {
+		const char *name;
+		long from, to;
+		bool asks;
+		const char *host;
+		bool sent;
+	} rows[] = {
+		{"in force", -60, 3600, true, "a.example.com", true},
+		{"nobody asks", -60, 3600, false, "a.example.com", false},
+		{"ended", -3600, -1, true, "a.example.com", false},
+		{"begins later", 60, 3600, true, "a.example.com", false},
+		{"another name", -60, 3600, true, "b.example.com", false},
+		{"no response", 0, 0, true, "a.example.com", false},
+	};
+	struct testca ca;
+
+	(void)state;
+	testca_init(&ca, "ca");
+	for (size_t i = 0; i < array_len(rows); i++) {
+		struct buf staple = BUF_INIT;
+
+		if (rows[i].to)
+			testpki_ocsp(&staple, ca.cert, &ca, &ca, TESTPKI_GOOD, rows[i].from,
+				     rows[i].to);
+		else
+			assert_int_equal(buf_add_str(&staple, STR("junk"), NULL), 0);
+		put_stapled(&ca, buf_str(&staple));
+		for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+			struct client c = {.version = version, .asks_status = rows[i].asks};
+
+			connect_to(bed.ctx, &c, rows[i].host);
+			if (!c.subject[0] || c.stapled != (rows[i].sent ? staple.len : 0))
+				fail_msg("%s: %zu bytes for %s", rows[i].name, c.stapled,
+					 c.subject);
+			SSL_SESSION_free(c.session);
+		}
+		buf_deinit(&staple);
+	}
+	assert_int_equal(bed.staples[true], 2);
+	assert_int_equal(bed.staples[false], 4);
+	testca_deinit(&ca);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_made_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_two_key_types, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_resumption, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_protocols, setup, teardown),
 		cmocka_unit_test(test_server_name),
+		cmocka_unit_test_setup_teardown(test_staples, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_parsed_is_bounded, setup, teardown),
 	};
 

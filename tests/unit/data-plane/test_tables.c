@@ -10,9 +10,13 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "data-plane/tables/fields.h"
+#include "data-plane/tables/service.h"
 #include "data-plane/tables/tables.h"
+#include "data-plane/tables/upstream.h"
+#include "tests/unit/lib/testentity.h"
 
-enum { READERS = 3, REVISIONS = 3000, NAMES = 8 };
+enum { READERS = 3, REVISIONS = 3000, NAMES = 8, PORTS = 65536 };
 
 static struct tables *t;
 static atomic_bool stop;
@@ -46,6 +50,28 @@ static long number_at(uint64_t generation)
 	return number;
 }
 
+/* The number that a service and an upstream's targets have in this generation, -1 when they
+ * differ. */
+static long entities_at(uint64_t generation)
+{
+	unsigned char id[ENTITY_ID_SIZE];
+	const struct entity_list *l;
+	const struct service *s;
+
+	memset(id, 's', sizeof(id));
+	s = service_find(&t->entities, generation, id);
+	memset(id, 'u', sizeof(id));
+	l = upstream_targets(&t->entities, generation, id);
+	if (!s || !l)
+		return s || l ? -1 : 0;
+	if (l->count != NAMES)
+		return -1;
+	for (size_t i = 0; i < NAMES; i++)
+		if (entity_of(l->items[i], struct target)->port != s->port)
+			return -1;
+	return s->port;
+}
+
 static void *read_all(void *arg)
 {
 	struct ticket_secret secrets[TICKET_SECRETS_MAX];
@@ -57,7 +83,8 @@ static void *read_all(void *arg)
 		uint64_t generation = tables_enter(t);
 		long n = number_at(generation);
 
-		if (n < 0 || n < last || tickets_copy(&t->tickets, generation, secrets) > 1)
+		if (n < 0 || n < last || entities_at(generation) != n % PORTS ||
+		    tickets_copy(&t->tickets, generation, secrets) > 1)
 			atomic_fetch_add(&halves, 1);
 		last = n;
 		atomic_fetch_add(&looked, 1);
@@ -65,6 +92,38 @@ static void *read_all(void *arg)
 	}
 	rcu_stop();
 	return NULL;
+}
+
+static void stage_entity(enum entities_kind kind, unsigned id, const char *fields)
+{
+	unsigned char bytes[ENTITY_ID_SIZE];
+	struct arena memory;
+	struct err e = ERR_INIT;
+
+	arena_init(&memory, 0);
+	memset(bytes, (int)id, sizeof(bytes));
+	if (entities_put(&t->entities, &t->txn, kind, bytes,
+			 fields_of(testentity_record(&memory, fields)), str_from(fields), &e) != 0)
+		fail_msg("%s", e.message);
+	arena_deinit(&memory);
+}
+
+/* Every other revision the targets are other entities. */
+static void stage_entities(unsigned revision)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "host=a port=%%%u", revision % PORTS);
+	stage_entity(ENTITIES_SERVICE, 's', text);
+	for (unsigned i = 0; i < NAMES; i++) {
+		unsigned char old[ENTITY_ID_SIZE];
+
+		snprintf(text, sizeof(text), "target=h%u:%u upstream=#u", i, revision % PORTS);
+		stage_entity(ENTITIES_TARGET, i + revision % 2 * 100 + 1, text);
+		memset(old, (int)(i + (revision + 1) % 2 * 100 + 1), sizeof(old));
+		assert_int_equal(entities_remove(&t->entities, &t->txn, ENTITIES_TARGET, old, NULL),
+				 0);
+	}
 }
 
 static void stage(unsigned revision)
@@ -75,20 +134,22 @@ static void stage(unsigned revision)
 
 	snprintf(leaf, sizeof(leaf), "%u", revision);
 	for (unsigned i = 0; i < NAMES; i++) {
-		const struct cert_source s = {str_from(leaf), NULL, 0, STR("key")};
+		const struct cert_source s = {str_from(leaf), NULL, 0, STR("key"), STR_NONE};
 
 		/* Every other revision the names go to other entities. */
 		memset(id, (int)(i + (revision % 2) * 100 + 1), sizeof(id));
 		memset(sni, (int)(i + 1), sizeof(sni));
 		name_of(i, name);
 		assert_int_equal(certs_put(&t->certs, &t->txn, id, &s, 1, &e), 0);
-		assert_int_equal(certs_put_sni(&t->certs, &t->txn, sni, str_from(name), id, &e), 0);
+		assert_int_equal(certs_put_sni(&t->certs, &t->txn, sni, str_from(name), id, 0, &e),
+				 0);
 	}
 	secret[0] = (char)revision;
 	memset(id, 9, sizeof(id));
 	assert_int_equal(tickets_put(&t->tickets, &t->txn, id, (struct str){secret, sizeof(secret)},
 				     revision, &e),
 			 0);
+	stage_entities(revision);
 }
 
 static void test_readers_and_writer(void **state)
@@ -98,7 +159,7 @@ static void test_readers_and_writer(void **state)
 	struct err e = ERR_INIT;
 
 	(void)state;
-	assert_int_equal(tables_create(&t, &e), 0);
+	assert_int_equal(tables_create(&t, NULL, &e), 0);
 	for (int i = 0; i < READERS; i++)
 		assert_int_equal(pthread_create(&readers[i], NULL, read_all, NULL), 0);
 	for (unsigned r = 1; r <= REVISIONS || atomic_load(&looked) < REVISIONS; r++) {

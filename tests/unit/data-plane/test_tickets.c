@@ -17,7 +17,7 @@ static int setup(void **state)
 	struct err e = ERR_INIT;
 
 	(void)state;
-	return tables_create(&t, &e);
+	return tables_create(&t, NULL, &e);
 }
 
 static int teardown(void **state)

@@ -59,7 +59,7 @@ static void on_eof(struct conn *c, void *arg)
 		conn_write(c, str_from(n->farewell));
 	if (n->close_inside == END_EOF)
 		conn_close(c);
-	else
+	else if (!n->stays)
 		conn_shutdown(c);
 }
 
@@ -74,7 +74,16 @@ static void on_close(struct conn *c, const struct err *why, void *arg)
 	n->conn = NULL;
 }
 
-const struct conn_events end_events = {on_open, on_data, on_drain, on_eof, on_close};
+static void on_wake(struct conn *c, void *arg)
+{
+	struct end *n = arg;
+
+	(void)c;
+	n->wakes++;
+	maybe_close(n, END_WAKE);
+}
+
+const struct conn_events end_events = {on_open, on_data, on_drain, on_eof, on_close, on_wake};
 
 static int on_accept(struct listener *l, struct conn_options *o, void *arg)
 {

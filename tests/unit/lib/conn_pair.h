@@ -8,19 +8,20 @@
 #include "tests/unit/lib/testcert.h"
 
 /* What an end does inside its callbacks. */
-enum end_callback { END_NOTHING, END_OPEN, END_DATA, END_DRAIN, END_EOF };
+enum end_callback { END_NOTHING, END_OPEN, END_DATA, END_DRAIN, END_EOF, END_WAKE };
 
 struct end {
 	struct conn *conn; /* NULL before it is made and after on_close */
 	struct buf got;
 	struct err why;
-	unsigned opens, drains, eofs, closes;
+	unsigned opens, drains, wakes, eofs, closes;
 	bool closed;
 	bool bounded;			/* set: its queue is checked against the high mark */
 	bool idle;			/* set: do not start reading in on_open */
 	enum end_callback close_inside; /* set: conn_close inside this callback */
 	bool stop_inside;		/* set: conn_read_stop inside on_data */
 	const char *farewell;		/* set: written in on_eof */
+	bool stays;			/* set: on_eof does not shut down */
 };
 
 struct pair_options {

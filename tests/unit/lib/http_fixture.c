@@ -75,6 +75,13 @@ static void do_stream(struct exchange *x, struct http_fixture *h)
 	respond(x, 200, -1);
 }
 
+static void do_silence(struct exchange *x, struct http_fixture *h)
+{
+	(void)h;
+	exchange_limit_silence(x, HTTP_FIXTURE_SILENCE_MS);
+	respond(x, 200, -1);
+}
+
 static void do_chunk(struct exchange *x, struct http_fixture *h)
 {
 	respond(x, 200, -1);
@@ -157,6 +164,7 @@ static const struct action actions[] = {
 	{"/late", do_late, NULL, NULL, NULL},
 	{"/echo", NULL, NULL, do_echo, NULL},
 	{"/stream", do_stream, NULL, NULL, NULL},
+	{"/silence", do_silence, NULL, NULL, NULL},
 	{"/chunk", do_chunk, NULL, NULL, NULL},
 	{"/none", do_none, NULL, NULL, NULL},
 	{"/204", do_204, NULL, NULL, NULL},
@@ -189,7 +197,7 @@ static void on_body(struct exchange *x, struct str bytes, bool last, void *arg)
 	struct err e = ERR_INIT;
 
 	h->bodies_ended += last;
-	if (str_eq(exchange_request(x)->path, STR("/stream"))) {
+	if (a->head == do_stream || a->head == do_silence) {
 		exchange_write(x, bytes, last);
 		return;
 	}
@@ -337,7 +345,7 @@ static void raw_close(struct conn *c, const struct err *why, void *arg)
 	r->conn = NULL;
 }
 
-static const struct conn_events raw_events = {raw_open, raw_data, NULL, raw_eof, raw_close};
+static const struct conn_events raw_events = {raw_open, raw_data, NULL, raw_eof, raw_close, NULL};
 
 void byte_connect(struct byte_client *c, struct http_fixture *h)
 {
@@ -505,8 +513,8 @@ static void client_close(struct conn *conn, const struct err *why, void *arg)
 	c->conn = NULL;
 }
 
-static const struct conn_events client_events = {client_open, client_data, client_drain, client_eof,
-						 client_close};
+static const struct conn_events client_events = {client_open, client_data,  client_drain,
+						 client_eof,  client_close, NULL};
 
 void h2_client_connect(struct h2_client *c, struct http_fixture *h)
 {

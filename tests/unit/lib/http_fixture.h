@@ -8,11 +8,12 @@
 #include "common/net/listener.h"
 #include "tests/unit/lib/loop_fixture.h"
 
-enum { HTTP_FIXTURE_BIG = 24 << 20 };
+enum { HTTP_FIXTURE_BIG = 24 << 20, HTTP_FIXTURE_SILENCE_MS = 40 };
 
 /* Paths of the server:
  *   /hi           200 "hi" at once            /late        the same, one turn later
  *   /echo         the body back when it ended /stream      head at once, body back as it comes
+ *   /silence      as /stream, but no longer silent than HTTP_FIXTURE_SILENCE_MS
  *   /chunk        "one", "two" without length /none        no answer at all
  *   /204          204 though a body is given  /trailers    "x" and the trailer grpc-status: 0
  *   /big          HTTP_FIXTURE_BIG bytes      /short       says 5 bytes, gives 3

@@ -46,6 +46,9 @@ void fixture_turn(struct loop_fixture *f, const char *what, const char *file, in
 
 void fixture_spin(struct loop_fixture *f, int n)
 {
+	/* A loop without an active handle would make no turn at all. */
+	if (!uv_is_active((const uv_handle_t *)&f->deadline.uv))
+		fixture_start(f);
 	for (int i = 0; i < n; i++)
 		uv_run(&f->loop.uv, UV_RUN_NOWAIT);
 }

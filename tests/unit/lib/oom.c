@@ -13,11 +13,12 @@ void *__wrap_realloc(void *p, size_t n);
 static _Thread_local struct {
 	unsigned long left; /* allocations until the failing one; 0: off */
 	bool happened;
+	unsigned paused; /* calls of oom_pause without their oom_go_on */
 } oom;
 
 static bool fails(void)
 {
-	if (oom.left == 0 || --oom.left > 0)
+	if (oom.paused || oom.left == 0 || --oom.left > 0)
 		return false;
 	oom.happened = true;
 	return true;
@@ -42,6 +43,16 @@ void oom_fail_at(unsigned long n)
 {
 	oom.left = n;
 	oom.happened = false;
+}
+
+void oom_pause(void)
+{
+	oom.paused++;
+}
+
+void oom_go_on(void)
+{
+	oom.paused--;
 }
 
 bool oom_happened(void)

@@ -10,6 +10,9 @@
 void oom_fail_at(unsigned long n);
 /* Whether it has happened; also turns it off. */
 bool oom_happened(void);
+/* Until oom_go_on allocations neither fail nor count: for what the test makes itself. */
+void oom_pause(void);
+void oom_go_on(void);
 /* Runs scenario again and again: the first allocation fails, then the second, ... until it runs
  * without any failing. The scenario cleans up after itself. Returns how many allocations it made.
  */

@@ -181,7 +181,8 @@ static bool holds(const struct line *l, const struct hits *h, const struct route
 
 static void split(struct hits *h, const struct route_request *q)
 {
-	size_t colon = str_find(q->host, ':', 0);
+	size_t end = str_starts(q->host, STR("[")) ? str_find(q->host, ']', 0) : 0;
+	size_t colon = str_find(q->host, ':', end);
 	int n;
 
 	h->full = h->bare = q->host;

@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "common/http/path.h"
+
 static struct route_texts texts(struct arena *a, struct str list, char separator)
 {
 	struct str rest = list, item;
@@ -108,6 +110,13 @@ static void add_fields(struct arena *a, struct http_fields *f, struct str list)
 	}
 }
 
+static struct str normal_path(struct arena *a, struct str path)
+{
+	char *out = arena_alloc(a, path.len + 1);
+
+	return (struct str){out, http_path_normalise(out, path)};
+}
+
 struct route_request request_text(struct arena *a, const char *text)
 {
 	struct http_fields *f = arena_alloc(a, sizeof(*f));
@@ -121,11 +130,11 @@ struct route_request request_text(struct arena *a, const char *text)
 	target = str_sub(target, q.tls ? 6 : 5, target.len);
 	if (str_starts(target, STR("//"))) {
 		slash = str_find(target, '/', 2);
-		q.host = str_sub(target, 2, slash);
+		q.host = route_request_host(a, str_sub(target, 2, slash));
 		target = str_sub(target, slash, target.len);
 	}
 	query = str_find(target, '?', 0);
-	q.path = str_sub(target, 0, query);
+	q.path = normal_path(a, str_sub(target, 0, query));
 	if (query < target.len)
 		q.sni = str_sub(target, query + 5, target.len);
 	add_fields(a, f, rest);

@@ -14,7 +14,8 @@
 struct route_source route_text(struct arena *a, const char *text);
 /* What route_text skips. */
 struct upstream_path_rule rule_text(const char *text);
-/* As route_text. */
+/* As route_text; host and path as a client spells them: they are brought into the form that is
+ * looked up. */
 struct route_request request_text(struct arena *a, const char *text);
 
 /* Kong's algorithm step by step, over lists: slow, and near to its description (kong-admin-api.md

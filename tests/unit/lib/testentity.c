@@ -24,6 +24,22 @@ static char *copy(struct arena *a, struct str s)
 	return text;
 }
 
+/* As str_split, but not within brackets. */
+static bool split(struct str *rest, char c, struct str *head)
+{
+	size_t depth = 0, at = 0;
+
+	if (!rest->ptr)
+		return false;
+	for (; at < rest->len && (depth > 0 || rest->ptr[at] != c); at++) {
+		depth += rest->ptr[at] == '[' || rest->ptr[at] == '{';
+		depth -= depth > 0 && (rest->ptr[at] == ']' || rest->ptr[at] == '}');
+	}
+	*head = str_sub(*rest, 0, at);
+	*rest = at < rest->len ? str_sub(*rest, at + 1, rest->len) : STR_NONE;
+	return true;
+}
+
 static Cardea__V1__List *make_list(struct arena *a, struct str s)
 {
 	Cardea__V1__List *list = arena_alloc(a, sizeof(*list));
@@ -31,7 +47,7 @@ static Cardea__V1__List *make_list(struct arena *a, struct str s)
 
 	cardea__v1__list__init(list);
 	list->items = arena_alloc(a, FIELDS_MAX * sizeof(Cardea__V1__Value *));
-	while (s.len > 0 && str_split(&s, ',', &item))
+	while (s.len > 0 && split(&s, ',', &item))
 		list->items[list->n_items++] = make_value(a, item);
 	return list;
 }
@@ -43,7 +59,7 @@ static Cardea__V1__Record *make_record(struct arena *a, struct str s, char betwe
 
 	cardea__v1__record__init(record);
 	record->fields = arena_alloc(a, FIELDS_MAX * sizeof(Cardea__V1__Field *));
-	while (s.len > 0 && str_split(&s, between, &part)) {
+	while (s.len > 0 && split(&s, between, &part)) {
 		size_t at = str_find(part, equals, 0);
 		Cardea__V1__Field *f = arena_alloc(a, sizeof(*f));
 
@@ -77,6 +93,12 @@ static Cardea__V1__Value *make_value(struct arena *a, struct str s)
 	if (str_eq(s, STR("!"))) {
 		v->value_case = CARDEA__V1__VALUE__VALUE_FLAG;
 		v->flag = 1;
+	} else if (str_eq(s, STR("!no"))) {
+		v->value_case = CARDEA__V1__VALUE__VALUE_FLAG;
+		v->flag = 0;
+	} else if (str_starts(s, STR("%")) && str_find(s, '.', 0) < s.len) {
+		v->value_case = CARDEA__V1__VALUE__VALUE_NUMBER;
+		v->number = strtod(copy(a, str_sub(s, 1, s.len)), NULL);
 	} else if (str_starts(s, STR("#"))) {
 		make_id(a, v, str_sub(s, 1, s.len));
 	} else if (str_starts(s, STR("%"))) {
@@ -88,9 +110,9 @@ static Cardea__V1__Value *make_value(struct arena *a, struct str s)
 	} else if (str_starts(s, STR("{"))) {
 		v->value_case = CARDEA__V1__VALUE__VALUE_RECORD;
 		v->record = make_record(a, inner, ';', ':');
-	} else {
+	} else { /* a quote before it says so */
 		v->value_case = CARDEA__V1__VALUE__VALUE_TEXT;
-		v->text = copy(a, s);
+		v->text = copy(a, str_sub(s, str_starts(s, STR("'")), s.len));
 	}
 	return v;
 }
@@ -98,6 +120,21 @@ static Cardea__V1__Value *make_value(struct arena *a, struct str s)
 struct Cardea__V1__Record *testentity_record(struct arena *a, const char *fields)
 {
 	return make_record(a, str_from(fields), ' ', '=');
+}
+
+struct Cardea__V1__Record *testentity_text(struct arena *a, const char *fields, const char *name,
+					   struct str text)
+{
+	Cardea__V1__Record *record = testentity_record(a, fields);
+	Cardea__V1__Field *f = arena_alloc(a, sizeof(*f));
+
+	assert_true(record->n_fields < FIELDS_MAX);
+	cardea__v1__field__init(f);
+	f->name = copy(a, str_from(name));
+	f->value = make_value(a, STR("x"));
+	f->value->text = copy(a, text);
+	record->fields[record->n_fields++] = f;
+	return record;
 }
 
 void testentity_change(struct buf *out, unsigned id, const char *kind, const char *fields)
