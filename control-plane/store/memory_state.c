@@ -209,19 +209,15 @@ static int note_removed(struct memory_state *s, const struct entity *t, const ch
 static int take_row(struct memory_row *out, const struct memory_row *before,
 		    const struct memory_input *now, uint64_t revision)
 {
-	json_int_t version = 1;
-
 	if (before && is_same(before->row, now)) {
 		*out = *before;
 		json_incref(out->row);
 		json_incref(out->refusal);
 		return 0;
 	}
-	if (before)
-		version += json_integer_value(json_object_get(before->row, "version"));
 	*out = (struct memory_row){
 		.row = json_incref(now->row), .id = text_of(now->row, "id"), .revision = revision};
-	return json_object_set_new(now->row, "version", json_integer(version));
+	return json_object_set_new(now->row, "version", json_integer((json_int_t)revision));
 }
 
 struct inputs {

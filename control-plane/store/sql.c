@@ -5,6 +5,10 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
+/* No two writes of rows have the same: one that was removed and made again is not the one that was
+ * read before. */
+#define NEXT_VERSION "version = nextval('row_versions')"
+
 /* Appends; the first failure stays. */
 struct out {
 	struct buf *b;
@@ -155,7 +159,7 @@ static int make_upsert(struct sql *s, struct err *e)
 	put(&o, " ON CONFLICT (id) DO UPDATE SET ");
 	for (size_t i = 1; i < s->write_count; i++)
 		put(&o, "%s = excluded.%s, ", s->write[i]->name, s->write[i]->name);
-	put(&o, "version = %s.version + 1", s->entity->name);
+	put(&o, NEXT_VERSION);
 	return o.rc;
 }
 
@@ -186,7 +190,7 @@ static int make_upsert_many(struct sql *s, struct err *e)
 	for (size_t i = 1; i < s->write_count; i++)
 		if (strcmp(s->write[i]->name, "created_at") != 0)
 			put(&o, "%s = excluded.%s, ", s->write[i]->name, s->write[i]->name);
-	put(&o, "version = %s.version + 1 WHERE ", table);
+	put(&o, NEXT_VERSION " WHERE ");
 	for (size_t i = 1; i < s->write_count; i++) {
 		const struct field *f = s->write[i];
 
@@ -214,7 +218,8 @@ static int make_update(struct sql *s, struct err *e)
 		put(&o, ", ");
 	}
 	put(&o,
-	    "version = version + 1 WHERE id = $1::uuid AND ($%zu::bigint < 0 OR version = "
+	    NEXT_VERSION
+	    " WHERE id = $1::uuid AND ($%zu::bigint < 0 OR version = "
 	    "$%zu::bigint) RETURNING 1) SELECT CASE WHEN count(*) = 0 THEN cardea_expect(false, "
 	    "CASE WHEN EXISTS (SELECT 1 FROM %s WHERE id = $1::uuid) THEN 'CA003' ELSE 'CA001' "
 	    "END, 'the %s is gone or was changed') END FROM u",

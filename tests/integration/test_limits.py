@@ -98,22 +98,34 @@ def postmaster(postgres):
     return int((postgres.folder / "data/postmaster.pid").read_text().split()[0])
 
 
-def backends(postgres):
-    parent = postmaster(postgres)
-    found = [parent]
-    for p in pathlib.Path("/proc").glob("[0-9]*/stat"):
+def stat(pid):
+    """State and parent of a process."""
+    return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[:2]
+
+
+def children(parent):
+    found = []
+    for p in pathlib.Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            text = p.read_text()
-            if int(text.rsplit(")", 1)[1].split()[1]) == parent:
-                found.append(int(text.split()[0]))
+            if int(stat(p.name)[1]) == parent:
+                found.append(int(p.name))
     return found
+
+
+def stop_all(postgres):
+    """Stops the server, then its children: the other way round, one that it starts meanwhile would go on."""
+    parent = postmaster(postgres)
+    os.kill(parent, signal.SIGSTOP)
+    wait_until(lambda: stat(parent)[0] == "T", 5)
+    stopped = [parent, *children(parent)]
+    for pid in stopped[1:]:
+        os.kill(pid, signal.SIGSTOP)
+    return stopped
 
 
 def test_database_that_hangs(small, postgres):
     """Writes are refused within the limit, the loop goes on, and the first write succeeds soon after."""
-    stopped = backends(postgres)
-    for pid in stopped:
-        os.kill(pid, signal.SIGSTOP)
+    stopped = stop_all(postgres)
     try:
         answers = []
 

@@ -60,7 +60,7 @@ static const struct {
 	{offsetof(struct sql, update), "'the thing is gone or was changed'", true},
 	{offsetof(struct sql, upsert), "ON CONFLICT (id) DO UPDATE SET", true},
 	{offsetof(struct sql, upsert), "id = excluded.id", false},
-	{offsetof(struct sql, upsert), "version = things.version + 1", true},
+	{offsetof(struct sql, upsert), "version = nextval('row_versions')", true},
 	{offsetof(struct sql, delete_any), "CA001", false},
 	{offsetof(struct sql, delete_must), "CA001", true},
 	{offsetof(struct sql, get_key), "lower(t.name) = lower($1)", true},

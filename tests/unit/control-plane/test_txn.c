@@ -5,6 +5,22 @@
 #include "tests/unit/control-plane/store_rows.h"
 #include "tests/unit/lib/pg_fixture.h"
 
+/* Of CERT_1, as a request has read it. */
+static int64_t version_read;
+
+static int64_t version_of(const struct store_fixture *f, const char *id)
+{
+	char sql[128];
+	char *text;
+	int64_t version;
+
+	snprintf(sql, sizeof(sql), "SELECT version FROM certificates WHERE id = '%s'", id);
+	text = pg_fixture_sql(f->conninfo, sql);
+	version = strtoll(text, NULL, 10);
+	free(text);
+	return version;
+}
+
 static void again_id(struct txn *t)
 {
 	rows_insert(t, &entity_certificates, rows_certificate(CERT_1));
@@ -32,7 +48,7 @@ static void any_version(struct txn *t)
 
 static void right_version(struct txn *t)
 {
-	rows_update(t, &entity_certificates, rows_certificate(CERT_1), 1);
+	rows_update(t, &entity_certificates, rows_certificate(CERT_1), version_read);
 }
 
 static void update_nothing(struct txn *t)
@@ -155,6 +171,7 @@ static void test_faults(void **state)
 	char *text;
 
 	(void)state;
+	version_read = version_of(f, CERT_1);
 	for (size_t i = 0; i < array_len(faults); i++) {
 		struct txn *t = txn_create(f->store, NULL);
 
@@ -172,6 +189,31 @@ static void test_faults(void **state)
 	text = pg_fixture_sql(f->conninfo, "SELECT count(*) FROM snis");
 	assert_string_equal(text, "0");
 	free(text);
+	store_fixture_close(f);
+}
+
+/* Somebody read the row; it was removed and made again with the same id. A write of what was read
+ * comes too late. */
+static void test_a_version_is_not_used_again(void **state)
+{
+	static void (*const between[])(struct txn * t) = {delete_one, upsert_old, any_version};
+	struct store_fixture *f = rows_open(pg_fixture_database(0));
+
+	(void)state;
+	version_read = version_of(f, CERT_1);
+	for (size_t i = 0; i < array_len(between); i++) {
+		struct txn *t = txn_create(f->store, NULL);
+
+		between[i](t);
+		store_fixture_commit(f, t);
+		assert_int_equal(f->fault, STORE_OK);
+		if (i > 0) {
+			t = txn_create(f->store, NULL);
+			right_version(t);
+			store_fixture_commit(f, t);
+			assert_int_equal(f->fault, STORE_VERSION);
+		}
+	}
 	store_fixture_close(f);
 }
 
@@ -317,6 +359,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_a_version_is_not_used_again),
 		cmocka_unit_test(test_notes),
 		cmocka_unit_test(test_noted_queries),
 		cmocka_unit_test(test_an_operation_runs_once),
