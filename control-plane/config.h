@@ -47,7 +47,7 @@ struct cp_config {
 	bool tls_certificate_verify;
 	int acme_key_type;
 	int64_t acme_max_in_flight, acme_park_after;
-	uint64_t acme_barrier_timeout;
+	uint64_t acme_barrier_timeout, acme_lease;
 	int acme_barrier_policy;
 	int64_t acme_renew_percent;
 	char *acme_on_demand_domains, *acme_on_demand_ask, *acme_on_demand_limits;

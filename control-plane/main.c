@@ -192,7 +192,7 @@ static int start_acme(struct control_plane *cp, struct err *e)
 		.barrier_timeout_ms = c->acme_barrier_timeout,
 		.barrier_required = c->acme_barrier_policy == 1,
 		.renew_fraction = (double)c->acme_renew_percent / 100.0,
-		.lease_ms = 15000,
+		.lease_ms = c->acme_lease,
 		.audit = c->audit_log,
 		.metrics = cp->metrics,
 	};

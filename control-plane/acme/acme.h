@@ -54,7 +54,7 @@ struct acme_conf {
 	unsigned park_after; /* acme_park_after: failures in a row by the fault of a name's owner */
 	double renew_fraction; /* acme_renew_fraction: renew when so much of the lifetime is left:
 				  0.333 */
-	uint64_t lease_ms;     /* 15,000 */
+	uint64_t lease_ms;     /* acme_lease: 15,000 */
 	bool audit;	       /* audit_log: what the engine writes is noted */
 	struct metrics *metrics;
 };

@@ -6,8 +6,9 @@
 The Host field goes through, so that the authority's URLs lead here. What a URL is for is learned from the answers: the directory, Location
 of new orders and accounts, and the documents.
 
-Management (HTTP): GET /requests: [{"endpoint", "fault", "status"}] in order; POST /rules [RULE...]: from now on these.
-RULE: {"endpoint": NAME or "*", "nth": from which matching request on (1), "times": how many (1; 0: all), "fault": KIND, ...}; first match wins.
+Management (HTTP): GET /requests: [{"endpoint", "name", "fault", "status"}] in order; POST /rules [RULE...]: from now on these.
+RULE: {"endpoint": NAME or "*", "name": only orders for it (from new-order on; none: all), "nth": from which matching request on (1), "times": how
+many (1; 0: all), "fault": KIND, ...}; first match wins.
   endpoints: directory new-nonce new-account account new-order order authz challenge finalize cert revoke-cert key-change renewal-info other
 
   status        answers by itself: status, headers, body, type (text/html), retry_after (seconds), retry_after_date (seconds)
@@ -15,6 +16,8 @@ RULE: {"endpoint": NAME or "*", "nth": from which matching request on (1), "time
   bad_nonce     a badNonce problem with a nonce that is good
   reset_before  connection reset, the authority never asked
   hang          no answer for seconds (60), then the end of the connection; the authority never asked
+  hold          nothing, until the client's end of the connection is gone; the authority is never asked
+  hold_after    the authority acts, then the same: its answer goes nowhere
   drop_after    the authority acts, then the connection is reset instead of an answer
   truncate      the authority's answer, cut in the middle of its body
   slow          the authority's answer after seconds (2)
@@ -22,6 +25,7 @@ RULE: {"endpoint": NAME or "*", "nth": from which matching request on (1), "time
   garbage       the authority's status and fields with another body (body)
 """
 import asyncio
+import base64
 import email.utils
 import json
 import socket
@@ -75,6 +79,7 @@ class Proxy:
         self.client = ssl.create_default_context(cafile=upstream_ca)
         self.client.check_hostname = False
         self.known, self.rules, self.requests, self.nonce_path = {self.directory: "directory"}, [], [], None
+        self.names = {}  # path -> the first name of the order that it is about
 
     # --- what a request is for ---
 
@@ -89,16 +94,27 @@ class Proxy:
                 return name
         return "other"
 
-    def learn(self, endpoint, answer):
+    def name_of(self, endpoint, request):
+        if endpoint != "new-order":
+            return self.names.get(request.first.split(" ")[1].split("?")[0])
+        payload = json.loads(request.body)["payload"]
+        return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["identifiers"][0]["value"]
+
+    def learn(self, endpoint, answer, name):
+        """name: of the order that was asked about, which goes on to the addresses in the answer."""
         location = answer.get("location")
+        before = set(self.known)
         if location and endpoint in ("new-order", "new-account"):
             self.known[path_of(location)] = "order" if endpoint == "new-order" else "account"
         try:
             doc = json.loads(answer.body)
         except ValueError:
-            return
-        if not isinstance(doc, dict):
-            return
+            doc = None
+        if isinstance(doc, dict):
+            self.learn_document(endpoint, doc)
+        self.names.update((path, name) for path in self.known.keys() - before if name)
+
+    def learn_document(self, endpoint, doc):
         if endpoint == "directory":
             self.known.update({path_of(doc[k]): name for k, name in DIRECTORY.items() if k in doc})
             self.nonce_path = path_of(doc["newNonce"])
@@ -110,9 +126,9 @@ class Proxy:
             if isinstance(doc.get(key), str):
                 self.known[path_of(doc[key])] = name
 
-    def rule_for(self, endpoint):
+    def rule_for(self, endpoint, name):
         for r in self.rules:
-            if r.get("endpoint", "*") not in ("*", endpoint):
+            if r.get("endpoint", "*") not in ("*", endpoint) or r.get("name", name) != name:
                 continue
             r["seen"] = r.get("seen", 0) + 1
             first, times = r.get("nth", 1), r.get("times", 1)
@@ -164,12 +180,15 @@ class Proxy:
         request = await read_message(reader)
         target = request.first.split(" ")[1]
         endpoint = self.endpoint(target)
-        rule = self.rule_for(endpoint)
+        name = self.name_of(endpoint, request)
+        rule = self.rule_for(endpoint, name)
         kind = rule["fault"] if rule else None
-        entry = {"endpoint": endpoint, "fault": kind, "status": None}
+        entry = {"endpoint": endpoint, "name": name, "fault": kind, "status": None}
         self.requests.append(entry)
         if kind == "reset_before":
             return self.reset(writer)
+        if kind == "hold":
+            return await self.client_gone(reader)
         if kind == "hang":
             await asyncio.sleep(rule.get("seconds", 60))
             return False
@@ -180,8 +199,10 @@ class Proxy:
                                    "headers": {"Replay-Nonce": await self.good_nonce(request.get("host")) or "bm9uZQ"}})
         else:
             answer = await self.ask(request)
-            self.learn(endpoint, answer)
+            self.learn(endpoint, answer, name)
         entry["status"] = int(answer.first.split(" ")[1])
+        if kind == "hold_after":
+            return await self.client_gone(reader)
         if kind == "drop_after":
             return self.reset(writer)
         return await self.answer(writer, request, answer, rule or {})
@@ -209,6 +230,12 @@ class Proxy:
         writer.write(data)
         await writer.drain()
         return (request.get("connection") or "").lower() != "close"
+
+    @staticmethod
+    async def client_gone(reader):
+        while await reader.read(BODY_MAX):
+            pass
+        return False
 
     @staticmethod
     def reset(writer):

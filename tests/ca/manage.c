@@ -54,14 +54,15 @@ static void counters(struct ca_request *q)
 		json_object_set_new(orders, ca_status_name(s),
 				    json_integer((json_int_t)ca->counts.orders[s]));
 	ca_answer(q, 200,
-		  json_pack("{s:O, s:O, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "requests",
+		  json_pack("{s:O, s:O, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "requests",
 			    ca->requests, "answers", ca->answers, "orders", orders,
 			    "validation_requests", (json_int_t)ca->counts.validation_requests,
 			    "validations", (json_int_t)ca->counts.validations, "failed_validations",
 			    (json_int_t)ca->counts.failed_validations, "bad_nonces",
 			    (json_int_t)ca->counts.bad_nonces, "rate_limited",
 			    (json_int_t)ca->counts.rate_limited, "certificates",
-			    (json_int_t)ca->certificates.count, "connections",
+			    (json_int_t)ca->certificates.count, "accounts",
+			    (json_int_t)ca->accounts.count, "connections",
 			    (json_int_t)ca->counts.tls_connections));
 }
 

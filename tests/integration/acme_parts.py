@@ -121,7 +121,7 @@ class FaultProxy:
         assert r.status_code == 200, r.text
 
     def log(self):
-        """What was asked: {"endpoint", "fault", "status"} in order."""
+        """What was asked: {"endpoint", "name", "fault", "status"} in order."""
         return requests.get(self.manage + "/requests", timeout=5).json()
 
     def count(self, endpoint, fault=None):

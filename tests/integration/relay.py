@@ -18,6 +18,8 @@ class Relay:
         self._target, self._folder = f"{host}/{name}", tempfile.mkdtemp(prefix="cardea-relay.", dir="/tmp")
         self.dsn = dsn.replace(f"host={host}", f"host={self._folder}")
         self._pairs, self._lock, self._open = [], threading.Lock(), True
+        self._answers = threading.Event()  # they go through
+        self._answers.set()
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(f"{self._folder}/{name}")
         self._listener.listen(64)
@@ -35,17 +37,26 @@ class Relay:
                     else:
                         near.close()
                         continue
-                for a, b in ((near, far), (far, near)):
-                    threading.Thread(target=self._copy, args=(a, b), daemon=True).start()
+                for a, b, gate in ((near, far, None), (far, near, self._answers)):
+                    threading.Thread(target=self._copy, args=(a, b, gate), daemon=True).start()
 
     @staticmethod
-    def _copy(source, to):
+    def _copy(source, to, gate):
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
+                if gate:
+                    gate.wait()
                 to.sendall(data)
         for s in (source, to):
             with contextlib.suppress(OSError):
                 s.shutdown(socket.SHUT_RDWR)
+
+    def hold_answers(self):
+        """The database is asked and acts; nobody is told, until go_on."""
+        self._answers.clear()
+
+    def go_on(self):
+        self._answers.set()
 
     def cut(self):
         with self._lock:
@@ -61,6 +72,7 @@ class Relay:
             self._open = True
 
     def close(self):
+        self.go_on()
         self.cut()
         self._listener.close()
         shutil.rmtree(self._folder, ignore_errors=True)
