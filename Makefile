@@ -10,7 +10,7 @@ comma := ,
 flavour := $(if $(SAN),-$(subst $(comma),-,$(SAN)))$(if $(findstring clang,$(CC)),-clang)
 O ?= build$(flavour)
 
-PACKAGES := libuv openssl libnghttp2 jansson liburcu-qsbr liburcu-cds libcurl libpq libprotobuf-c libpcre2-8 yaml-0.1 libcares libpsl
+PACKAGES := libuv openssl libnghttp2 jansson liburcu-qsbr liburcu-cds libcurl libpq libprotobuf-c libpcre2-8 yaml-0.1 libcares libpsl ldns
 ifneq ($(MAKECMDGOALS),clean)
 PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 endif
@@ -34,7 +34,7 @@ LDFLAGS_ALL := -pie -Wl,-z,relro,-z,now $(SANFLAGS) $(FAST_LINK) $(LDFLAGS)
 # Unit tests make the n-th allocation of our code fail (tests/unit/lib/oom.h); lld takes what wraps from the library only if asked to.
 OOM := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--undefined=__wrap_malloc
 LIBS_COMMON := -luv -lssl -lcrypto -lnghttp2 -ljansson -lprotobuf-c -lpthread -lm
-LIBS_CP := -lpq -lresolv -lcurl -lpsl -lpcre2-8 -lyaml $(LIBS_COMMON)
+LIBS_CP := -lpq -lresolv -lldns -lcurl -lpsl -lpcre2-8 -lyaml $(LIBS_COMMON)
 LIBS_DP := -lurcu-qsbr -lurcu-cds -lurcu-common -lpcre2-8 -lcares $(LIBS_COMMON)
 
 obj = $(patsubst %.c,$(O)/obj/%.o,$(1))

@@ -44,6 +44,11 @@ struct cp_config {
 	int64_t acme_preflight_port, acme_webhook_queue;
 	char *acme_webhook_url, *acme_webhook_secret, *acme_webhook_ca_file;
 	char *dns_resolver;
+	char *acme_dns_update_server, *acme_dns_update_key_name, *acme_dns_update_key_file;
+	char *acme_dns_update_zone, *acme_dns_resolver;
+	char *acme_dns_webhook, *acme_dns_webhook_secret, *acme_dns_webhook_ca_file;
+	int64_t acme_dns_port, acme_dns_concurrency;
+	uint64_t acme_dns_timeout, acme_dns_propagation_timeout;
 	bool tls_certificate_verify;
 	int acme_key_type;
 	int64_t acme_max_in_flight, acme_park_after;

@@ -203,6 +203,8 @@ static int start_acme(struct control_plane *cp, struct err *e)
 	conf.webhook_secret = c->acme_webhook_secret;
 	conf.webhook_ca_file = c->acme_webhook_ca_file;
 	conf.webhook_queue = (uint64_t)c->acme_webhook_queue;
+	if (cp_dns01(c, &conf.dns01, e) < 0)
+		return -1;
 	conf.preflight_port = (unsigned)c->acme_preflight_port;
 	conf.dns_server_given = c->dns_resolver && c->dns_resolver[0];
 	if (conf.dns_server_given &&

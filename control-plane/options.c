@@ -113,6 +113,87 @@ static int check_database(const struct cp_config *c, struct err *e)
 	return off ? 0 : need(c->keyring_file, "keyring_file", e);
 }
 
+static bool given(const char *text)
+{
+	return text && text[0];
+}
+
+/* *there: whether it is given. */
+static int read_server(const char *text, const char *key, struct addr *out, bool *there,
+		       struct err *e)
+{
+	*there = given(text);
+	if (*there && dns_server_parse(str_from(text), out, e) < 0)
+		return err_prefix(e, "%s", key);
+	return 0;
+}
+
+int cp_dns01(const struct cp_config *c, struct dns01_conf *out, struct err *e)
+{
+	*out = (struct dns01_conf){
+		.key_name = c->acme_dns_update_key_name,
+		.key_file = c->acme_dns_update_key_file,
+		.zone = c->acme_dns_update_zone,
+		.webhook = c->acme_dns_webhook,
+		.webhook_secret = c->acme_dns_webhook_secret,
+		.webhook_ca_file = c->acme_dns_webhook_ca_file,
+		.port = (unsigned)c->acme_dns_port,
+		.timeout_ms = c->acme_dns_timeout,
+		.propagation_ms = c->acme_dns_propagation_timeout,
+		.at_once = (unsigned)c->acme_dns_concurrency,
+	};
+	if (read_server(c->acme_dns_update_server, "acme_dns_update_server", &out->server,
+			&out->update, e) < 0)
+		return -1;
+	return read_server(c->acme_dns_resolver, "acme_dns_resolver", &out->resolver,
+			   &out->resolver_given, e);
+}
+
+static int check_update(const struct cp_config *c, struct err *e)
+{
+	if (given(c->acme_dns_update_server) && given(c->acme_dns_webhook))
+		return err_set(e, ERR_INVALID,
+			       "acme_dns_update_server and acme_dns_webhook do the same: set one");
+	if (given(c->acme_dns_update_key_name) != given(c->acme_dns_update_key_file))
+		return err_set(e, ERR_INVALID,
+			       "acme_dns_update_key_name and acme_dns_update_key_file go together");
+	if (dns_name_check(c->acme_dns_update_key_name, e) < 0)
+		return err_prefix(e, "acme_dns_update_key_name");
+	if (dns_name_check(c->acme_dns_update_zone, e) < 0)
+		return err_prefix(e, "acme_dns_update_zone");
+	if (given(c->acme_dns_update_key_file) &&
+	    dns_update_key_check(c->acme_dns_update_key_file, e) < 0)
+		return err_prefix(e, "acme_dns_update_key_file");
+	return 0;
+}
+
+static bool wants_dns01(const struct cp_config *c)
+{
+	enum challenge_type types[CHALLENGE_TYPES];
+	size_t n = 0;
+
+	if (challenge_types_parse(str_from(c->acme_challenges), types, &n, NULL) < 0)
+		return false;
+	while (n > 0 && types[n - 1] != CHALLENGE_DNS_01)
+		n--;
+	return n > 0;
+}
+
+static int check_dns01(const struct cp_config *c, struct err *e)
+{
+	struct dns01_conf conf;
+
+	if (cp_dns01(c, &conf, e) < 0 || check_update(c, e) < 0)
+		return -1;
+	if (given(c->acme_dns_webhook) && url_gate_own(str_from(c->acme_dns_webhook), e) < 0)
+		return err_prefix(e, "acme_dns_webhook");
+	if (wants_dns01(c) && !conf.update && !given(c->acme_dns_webhook))
+		return err_set(e, ERR_INVALID,
+			       "acme_challenges: dns-01 needs acme_dns_update_server or "
+			       "acme_dns_webhook");
+	return 0;
+}
+
 static int check_challenges(const struct cp_config *c, struct err *e)
 {
 	enum challenge_type types[CHALLENGE_TYPES];
@@ -128,7 +209,7 @@ static int check_challenges(const struct cp_config *c, struct err *e)
 	if (c->dns_resolver && c->dns_resolver[0] &&
 	    dns_server_parse(str_from(c->dns_resolver), &server, e) < 0)
 		return err_prefix(e, "dns_resolver");
-	return 0;
+	return check_dns01(c, e);
 }
 
 struct on_demand_conf cp_on_demand(const struct cp_config *c)

@@ -3,6 +3,7 @@
 #define CARDEA_CP_OPTIONS_H
 
 #include "common/core/str.h"
+#include "control-plane/acme/dns01_conf.h"
 #include "control-plane/acme/on_demand.h"
 #include "control-plane/config.h"
 
@@ -22,6 +23,8 @@ void cp_options_reload(const char *file);
 int cp_config_check(const struct cp_config *c, struct err *e) must_check;
 /* Issuance on demand; borrows from c, metrics are the caller's to set. */
 struct on_demand_conf cp_on_demand(const struct cp_config *c);
+/* Records of dns-01; borrows from c. ERR_INVALID: a server's address. */
+int cp_dns01(const struct cp_config *c, struct dns01_conf *out, struct err *e) must_check;
 /* The libpq connection string. */
 int cp_conninfo(const struct cp_config *c, struct buf *out, struct err *e) must_check;
 

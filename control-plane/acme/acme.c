@@ -5,7 +5,6 @@
  */
 #include "control-plane/acme/acme.h"
 
-#include <openssl/crypto.h>
 #include <stdio.h>
 
 #include "common/core/clock.h"
@@ -53,55 +52,6 @@ void acme_count(struct acme *a, enum acme_result result)
 
 /* --- start --- */
 
-/* Those that are NULL or empty are NULL afterwards. */
-static const char **optional_texts(struct acme_conf *c, size_t i)
-{
-	const char **const texts[] = {&c->profile,	  &c->preferred_chain, &c->chain_roots,
-				      &c->ca_file,	  &c->webhook_url,     &c->webhook_secret,
-				      &c->webhook_ca_file};
-
-	return i < array_len(texts) ? texts[i] : NULL;
-}
-
-/* All of them are the engine's afterwards, also when one is missing. */
-static int copy_texts(struct acme_conf *c, struct err *e)
-{
-	const char **text;
-	bool complete = true;
-
-	for (size_t i = 0; (text = optional_texts(c, i)); i++) {
-		const char *given = *text;
-
-		*text = given && given[0] ? str_dup(str_from(given)) : NULL;
-		complete = complete && (!given || !given[0] || *text);
-	}
-	return complete ? 0 : err_memory(e, "ACME engine");
-}
-
-static void free_texts(struct acme_conf *c)
-{
-	const char **text;
-
-	for (size_t i = 0; (text = optional_texts(c, i)); i++)
-		free((void *)(uintptr_t)*text);
-}
-
-static int copy_conf(struct acme *a, const struct acme_conf *c, struct err *e)
-{
-	int rc;
-
-	a->conf = *c;
-	rc = copy_texts(&a->conf, e);
-	if (a->conf.challenge_count == 0)
-		a->conf.challenges[a->conf.challenge_count++] = CHALLENGE_HTTP_01;
-	a->conf.control_plane_id = str_dup(str_from(c->control_plane_id));
-	a->conf.egress = str_dup(c->egress ? str_from(c->egress) : STR(""));
-	a->conf.authority = NULL;
-	if (!a->conf.control_plane_id || !a->conf.egress)
-		return err_memory(e, "ACME engine");
-	return rc;
-}
-
 static int load_roots(struct acme *a, struct err *e)
 {
 	if (a->conf.chain_roots && chain_roots_load(&a->roots, a->conf.chain_roots, e) != 0)
@@ -114,12 +64,7 @@ static void free_engine(struct acme *a)
 	map_deinit(&a->by_id);
 	free(a->authorities_seen);
 	json_decref(a->policy);
-	free((void *)(uintptr_t)a->conf.control_plane_id);
-	free((void *)(uintptr_t)a->conf.egress);
-	if (a->conf.webhook_secret)
-		OPENSSL_cleanse((void *)(uintptr_t)a->conf.webhook_secret,
-				strlen(a->conf.webhook_secret));
-	free_texts(&a->conf);
+	acme_conf_free(&a->conf);
 	chain_roots_free(a->roots);
 	free(a);
 }
@@ -172,9 +117,11 @@ int acme_start(struct acme **out, struct loop *l, struct store *s, struct fleet 
 	list_init(&a->revokes);
 	list_init(&a->notice_posts);
 	list_init(&a->preflights);
+	list_init(&a->dns01.waiting);
 	map_init(&a->by_id);
 	init_groups(a);
-	if (copy_conf(a, c, e) != 0 || load_roots(a, e) != 0 || setup_metrics(a, e) != 0 ||
+	if (acme_conf_copy(&a->conf, c, e) != 0 || load_roots(a, e) != 0 ||
+	    setup_metrics(a, e) != 0 || dns01_metrics(a, e) != 0 ||
 	    authorities_start(a, c->authority, e) != 0) {
 		free_engine(a);
 		return -1;
@@ -227,6 +174,7 @@ static void count_parts(struct acme *a)
 	a->parts_open = TIMERS;
 	a->parts_open += a->preflight_fetcher != NULL;
 	a->parts_open += a->notice_fetcher != NULL;
+	a->parts_open += a->dns01.fetcher != NULL;
 	list_for_each(it, &a->authorities) a->parts_open++;
 	list_for_each(it, &a->leaving) a->parts_open++;
 }
@@ -243,6 +191,7 @@ void acme_close(struct acme *a, void (*closed)(void *arg), void *arg)
 	revokes_close(a);
 	preflights_close(a);
 	notices_close(a);
+	dns01_close(a);
 	timer_close(&a->tick, on_tick_closed);
 	timer_close(&a->beat, on_beat_closed);
 	timer_close(&a->take_timer, on_take_closed);

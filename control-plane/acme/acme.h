@@ -16,6 +16,7 @@
 #include "common/pki/key.h"
 #include "control-plane/acme/message.h"
 #include "control-plane/acme/authority_conf.h"
+#include "control-plane/acme/dns01_conf.h"
 #include "control-plane/acme/revocation_reason.h"
 #include "control-plane/fleet/fleet.h"
 #include "control-plane/store/store.h"
@@ -36,6 +37,7 @@ struct acme_conf {
 	uint64_t webhook_queue;	  /* acme_webhook_queue: notices that are kept */
 	struct addr dns_server;	  /* dns_resolver, of pre-flight */
 	bool dns_server_given;	  /* else that of /etc/resolv.conf */
+	struct dns01_conf dns01;  /* acme_dns_*: records of dns-01 */
 	unsigned preflight_port;  /* acme_preflight_port: what http-01 is fetched from: 80 */
 	bool allow_private; /* acme_allow_private: loopback and private CA addresses (development)
 			     */
@@ -71,6 +73,10 @@ void acme_close(struct acme *a, void (*closed)(void *arg), void *arg);
  * wildcard, over-long, non-ASCII, bad labels are ERR_INVALID with the reason. out has at least 254
  * bytes. */
 int acme_host(struct str host, char *out, struct err *e) must_check;
+/* The same, or "*." before one of two labels or more: dns-01 alone proves those. */
+int acme_name(struct str name, char *out, struct err *e) must_check;
+/* Whether names with "*." can be proved: dns-01 is configured. */
+bool acme_proves_wildcards(const struct acme *a);
 
 /* note, here and below: for the audit, copied; NULL: none.
  * Makes an order for a set of names, or returns the live one for the same set.

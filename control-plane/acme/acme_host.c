@@ -1,7 +1,8 @@
-/* Which host names an order may be made for: acme_host of acme.h. Pure. */
+/* Which names an order may be made for: acme_host and acme_name of acme.h. Pure. */
 #include <arpa/inet.h>
 #include <string.h>
 
+#include "common/pki/san.h"
 #include "control-plane/acme/acme.h"
 
 enum { HOST_MAX = 253, LABEL_MAX = 63 }; /* RFC 1035 section 2.3.4, as text without the last dot */
@@ -106,5 +107,21 @@ int acme_host(struct str host, char *out, struct err *e)
 	if (is_numeric(label))
 		return err_set(e, ERR_INVALID, "invalid host: the last label is a number");
 	memcpy(out, lower, host.len + 1);
+	return 0;
+}
+
+int acme_name(struct str name, char *out, struct err *e)
+{
+	const size_t star = str_starts(name, STR("*.")) ? 2 : 0;
+
+	if (name.len > HOST_MAX)
+		return err_set(e, ERR_INVALID, "invalid host: longer than %d bytes", HOST_MAX);
+	if (acme_host(str_sub(name, star, name.len), out + star, e) != 0)
+		return -1;
+	memcpy(out, "*.", star);
+	if (star && (san_is_ip(str_from(out + star)) || !strchr(out + star, '.')))
+		return err_set(e, ERR_INVALID,
+			       "invalid host: a wildcard has a name of two labels or more behind "
+			       "it, as *.example.com");
 	return 0;
 }

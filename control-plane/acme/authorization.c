@@ -113,12 +113,17 @@ json_t *authorizations_json(const struct authorizations *all)
 	return list;
 }
 
+bool authorization_in_fleet(const struct authorization *a)
+{
+	return a->challenge_id[0] && a->type != CHALLENGE_DNS_01;
+}
+
 int authorizations_challenges(const struct authorizations *all, struct buf *out, struct err *e)
 {
 	const char *separator = "{";
 
 	for (size_t i = 0; i < all->count; i++) {
-		if (!all->items[i].challenge_id[0])
+		if (!authorization_in_fleet(&all->items[i]))
 			continue;
 		if (buf_addf(out, e, "%s%s", separator, all->items[i].challenge_id) != 0)
 			return -1;
@@ -133,6 +138,24 @@ size_t authorizations_open(const struct authorizations *all)
 
 	for (size_t i = 0; i < all->count; i++)
 		n += !all->items[i].valid && !problem_is_set(&all->items[i].problem);
+	return n;
+}
+
+size_t authorizations_in_fleet(const struct authorizations *all)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < all->count; i++)
+		n += authorization_in_fleet(&all->items[i]);
+	return n;
+}
+
+size_t authorizations_in_dns(const struct authorizations *all)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < all->count; i++)
+		n += all->items[i].challenge_id[0] && !authorization_in_fleet(&all->items[i]);
 	return n;
 }
 

@@ -2,7 +2,8 @@
  *
  * Kept in the order's row (acme_orders.authorizations) as an array of
  *    {"url"} | {"url","name","valid":true} | {"url","name","type","challenge_url","challenge_id"}
- *     unread           proved                     its challenge is in the fleet's state
+ *     unread           proved                     its challenge is in the fleet's state, or in DNS:
+ *                                                 challenge_id is that of acme_dns_records then
  * owner: the order, thread: the loop.
  */
 #ifndef CARDEA_ACME_AUTHORIZATION_H
@@ -51,11 +52,16 @@ void authorizations_free(struct authorizations *all);
 void authorizations_cancel(struct authorizations *all);
 /* For the row; NULL when out of memory. */
 json_t *authorizations_json(const struct authorizations *all);
-/* The ids of its challenges as PostgreSQL writes an array: "{id,id}". */
+/* Whether its challenge is one that data planes answer; else it is a record of DNS (dns01.h). */
+bool authorization_in_fleet(const struct authorization *a);
+/* The ids of such challenges as PostgreSQL writes an array: "{id,id}". */
 int authorizations_challenges(const struct authorizations *all, struct buf *out,
 			      struct err *e) must_check;
 /* How many are neither valid nor spent. */
 size_t authorizations_open(const struct authorizations *all);
+/* How many have a challenge in the fleet's state, or in DNS. */
+size_t authorizations_in_fleet(const struct authorizations *all);
+size_t authorizations_in_dns(const struct authorizations *all);
 /* [{"type","detail","status","identifier":{"type","value"}}] of the spent ones (RFC 8555 section
  * 6.7.1); NULL when out of memory. *first: the first of them, *n: how many; 0: none. */
 json_t *authorizations_blame(const struct authorizations *all, const struct authorization **first,

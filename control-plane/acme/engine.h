@@ -5,6 +5,7 @@
 #include "common/core/map.h"
 #include "control-plane/acme/acme.h"
 #include "control-plane/acme/authority.h"
+#include "control-plane/acme/dns01.h"
 #include "control-plane/acme/group.h"
 #include "control-plane/acme/lane.h"
 #include "control-plane/acme/notices.h"
@@ -49,6 +50,13 @@ struct acme {
 	uint64_t take_asked_ns, beat_asked_ns; /* when the running query was sent */
 	uint64_t adopt_at_ns, prune_at_ns;
 
+	struct {
+		struct link waiting;	 /* struct dns01_job, for a thread of the pool */
+		unsigned running;	 /* that have one */
+		struct dns01_job *sweep; /* NULL: none is under way */
+		struct fetcher *fetcher; /* of the webhook, made by the first; NULL: none yet */
+		struct metric_series *results[DNS01_RESULTS]; /* NULL without metrics */
+	} dns01;
 	struct link preflights; /* of preflight.c, which wait for the fleet or an answer */
 	struct fetcher *preflight_fetcher; /* made by the first; NULL: none yet */
 	struct link revokes;		   /* of revoke.c, which wait for an authority */
@@ -106,7 +114,7 @@ void order_poll_later(struct order *o, int64_t retry_after_ms, void (*look)(stru
 void order_trouble_err(struct order *o, const char *kind, const struct err *e);
 /* steps.c, acme.sni_checks: no SNI of the names is somebody else's. */
 void order_check_snis(struct group_batch *b);
-/* validate.c, acme.publishes. */
+/* publish.c, acme.publishes. */
 void order_publish_batch(struct group_batch *b);
 /* validate.c: the states before it. */
 void order_step_authorizing(struct order *o);
@@ -142,6 +150,9 @@ void install_free(struct install *i);
 void install_place_batch(struct group_batch *b);
 void install_batch(struct group_batch *b);
 
+/* acme_conf.c: all texts are the copy's, also when one is missing; what is "" is NULL. */
+int acme_conf_copy(struct acme_conf *out, const struct acme_conf *c, struct err *e) must_check;
+void acme_conf_free(struct acme_conf *c);
 /* acme.c */
 void acme_count(struct acme *a, enum acme_result result);
 /* An order was freed. */

@@ -41,10 +41,27 @@ static void internal_trouble(struct order *o, const struct err *e)
 
 /* --- the check (thread: pool; the order waits and is not touched meanwhile) --- */
 
+struct same {
+	struct str name;
+	bool found;
+};
+
+static int compare_same(struct str name, void *arg, struct err *e)
+{
+	struct same *s = arg;
+
+	(void)e;
+	s->found = s->found || str_eq(name, s->name);
+	return 0;
+}
+
 static bool covers(X509 *leaf, struct str name)
 {
 	char text[NAMES_REVERSE_SIZE];
+	struct same wildcard = {name, false};
 
+	if (str_starts(name, STR("*.")))
+		return cert_dns_names(leaf, compare_same, &wildcard, NULL) == 0 && wildcard.found;
 	if (!san_is_ip(name))
 		return cert_covers(leaf, name);
 	snprintf(text, sizeof(text), "%.*s", (int)name.len, name.ptr);

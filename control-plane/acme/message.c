@@ -266,6 +266,7 @@ static bool base64url_text(struct str s)
 static const char *const challenge_names[CHALLENGE_TYPES] = {
 	[CHALLENGE_HTTP_01] = "http-01",
 	[CHALLENGE_TLS_ALPN_01] = "tls-alpn-01",
+	[CHALLENGE_DNS_01] = "dns-01",
 };
 
 int challenge_type_parse(struct str text, enum challenge_type *out)
@@ -297,8 +298,8 @@ int challenge_types_parse(struct str list, enum challenge_type out[CHALLENGE_TYP
 		one = str_trim(one);
 		if (challenge_type_parse(one, &type) != 0)
 			return err_set(e, ERR_INVALID,
-				       "\"%.*s\" is no kind of challenge: http-01 and tls-alpn-01 "
-				       "are",
+				       "\"%.*s\" is no kind of challenge: http-01, tls-alpn-01 and "
+				       "dns-01 are",
 				       (int)(one.len < 40 ? one.len : 40), one.ptr);
 		if (seen & 1U << type)
 			return err_set(e, ERR_INVALID, "%s is there twice", challenge_names[type]);
@@ -342,22 +343,31 @@ static int read_challenges(struct acme_authorization_doc *d, const json_t *list,
 	return 0;
 }
 
+/* Section 7.1.4: the identifier is the name without "*.", and a member of its own says so. */
+static int read_identifier(struct acme_authorization_doc *d, const json_t *o, struct err *e)
+{
+	const size_t star = json_is_true(json_object_get(o, "wildcard")) ? 2 : 0;
+
+	memcpy(d->name, "*.", star);
+	if (read_text(d->name + star, sizeof(d->name) - star, json_object_get(o, "identifier"),
+		      "value", e) != 0)
+		return -1;
+	for (char *c = d->name; *c; c++)
+		*c = ascii_lower(*c);
+	return 0;
+}
+
 int message_read_authorization(struct acme_authorization_doc *out, struct str body, struct err *e)
 {
 	struct acme_authorization_doc d = {.error.retry_after_ms = RETRY_AFTER_NONE};
 	json_t *o = load(body, e);
-	const json_t *identifier;
 	int rc = -1;
 
 	if (!o)
 		return -1;
-	identifier = json_object_get(o, "identifier");
-	if (read_status(&d.status, o, e) != 0 ||
-	    read_text(d.name, sizeof(d.name), identifier, "value", e) != 0 ||
+	if (read_status(&d.status, o, e) != 0 || read_identifier(&d, o, e) != 0 ||
 	    read_challenges(&d, json_object_get(o, "challenges"), e) != 0)
 		goto done;
-	for (char *c = d.name; *c; c++)
-		*c = ascii_lower(*c);
 	*out = d;
 	rc = 0;
 done:

@@ -72,8 +72,13 @@ struct acme_order_doc {
 };
 int message_read_order(struct acme_order_doc *out, struct str body, struct err *e) must_check;
 
-enum challenge_type { CHALLENGE_HTTP_01, CHALLENGE_TLS_ALPN_01, CHALLENGE_TYPES };
-/* "http-01", "tls-alpn-01"; -1 for any other text. */
+enum challenge_type {
+	CHALLENGE_HTTP_01,
+	CHALLENGE_TLS_ALPN_01,
+	CHALLENGE_DNS_01,
+	CHALLENGE_TYPES,
+};
+/* "http-01", "tls-alpn-01", "dns-01"; -1 for any other text. */
 int challenge_type_parse(struct str text, enum challenge_type *out) must_check;
 const char *challenge_type_name(enum challenge_type t);
 /* "http-01, tls-alpn-01": each at most once. ERR_INVALID says what is wrong. */
@@ -90,7 +95,7 @@ struct acme_challenge_doc {
 };
 struct acme_authorization_doc {
 	enum acme_status status;
-	char name[256]; /* identifier, lower case */
+	char name[256]; /* identifier, lower case; of a wildcard with "*." before it */
 	struct acme_challenge_doc challenges[CHALLENGE_TYPES];
 	struct problem error; /* of the failed challenge */
 };

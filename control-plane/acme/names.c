@@ -39,7 +39,7 @@ int names_make(struct buf *out, const struct str *names, size_t n, struct err *e
 	if (!each)
 		return err_memory(e, "names");
 	for (size_t i = 0; rc == 0 && i < n; i++)
-		rc = acme_host(names[i], each[i], e);
+		rc = acme_name(names[i], each[i], e);
 	if (rc == 0)
 		rc = add_sorted(out, each, n, e);
 	free(each);
@@ -61,6 +61,16 @@ bool names_has(struct str set, struct str name)
 
 	while (str_split(&set, ' ', &one))
 		if (str_eq(one, name))
+			return true;
+	return false;
+}
+
+bool names_has_wildcard(struct str set)
+{
+	struct str one = STR_NONE;
+
+	while (str_split(&set, ' ', &one))
+		if (str_starts(one, STR("*.")))
 			return true;
 	return false;
 }

@@ -1,5 +1,5 @@
-/* The names of one order: DNS names and IP addresses (RFC 8738) as a set, in one text. Pure.
- * Thread: any.
+/* The names of one order: DNS names, "*." before some, and IP addresses (RFC 8738) as a set, in one
+ * text. Pure. Thread: any.
  *
  * The text has each name once, sorted by bytes, with a space between: equal sets have equal texts.
  * An order's row has the first of them as host, the rest as more. */
@@ -14,11 +14,13 @@
 enum { NAMES_MAX = 100 }; /* of a certificate, as Let's Encrypt and others have it */
 enum { NAMES_TEXT_MAX = NAMES_MAX * 254 };
 
-/* Appends the set of n names. ERR_INVALID: one of them is none (acme_host), and is told; ERR_LIMIT:
+/* Appends the set of n names. ERR_INVALID: one of them is none (acme_name), and is told; ERR_LIMIT:
  * none, or more than NAMES_MAX. */
 int names_make(struct buf *out, const struct str *names, size_t n, struct err *e) must_check;
 size_t names_count(struct str set);
 bool names_has(struct str set, struct str name);
+/* Whether one of them begins with "*.". */
+bool names_has_wildcard(struct str set);
 /* The first; *rest: the others, empty when there are none. */
 struct str names_first(struct str set, struct str *rest);
 

@@ -249,6 +249,8 @@ void order_end(struct order *o)
 	list_remove(&o->waiter.link);
 	barrier_cancel(o->barrier);
 	o->barrier = NULL;
+	dns01_forget(o->dns01);
+	o->dns01 = NULL;
 	timer_stop(&o->timer);
 	if (o->outstanding == 0)
 		timer_close(&o->timer, on_timer_closed);
@@ -330,7 +332,7 @@ struct str order_names(const struct order *o)
 const char *order_challenge(const struct order *o)
 {
 	for (size_t i = 0; i < o->authorizations.count; i++)
-		if (o->authorizations.items[i].challenge_id[0])
+		if (authorization_in_fleet(&o->authorizations.items[i]))
 			return o->authorizations.items[i].challenge_id;
 	return "";
 }
@@ -369,7 +371,7 @@ void order_drop(struct order *o, struct txn *t)
 	for (size_t i = 0; i < o->authorizations.count; i++) {
 		const struct authorization *a = &o->authorizations.items[i];
 
-		if (a->challenge_id[0])
+		if (authorization_in_fleet(a))
 			txn_delete(t, &entity_acme_challenges, str_from(a->challenge_id), false);
 	}
 }

@@ -14,7 +14,8 @@
  *    NEW          nothing is known to the CA, or it may be forgotten
  *    AUTHORIZING  the CA's order exists: ask for its authorizations
  *    PUBLISHING   the challenges of all that are not valid yet are in the fleet's state, by one
- *                 revision: wait for the barrier
+ *                 revision: wait for the barrier; and those of dns-01 are rows: set them, and wait
+ *                 until DNS shows them (dns01.h)
  *    VALIDATING   the CA may have been told: read each authorization first
  *    FINALIZING   the certificate's key is stored: read the CA's order first, then send the CSR
  *    DOWNLOADING  the certificate exists: fetch, check and store it
@@ -46,6 +47,7 @@
 struct acme;
 struct authority;
 struct batch;
+struct dns01_job;
 struct download;
 struct install;
 
@@ -157,6 +159,7 @@ struct order {
 	void (*on_reply)(struct order *o, const struct client_reply *r);
 	struct account_waiter waiter;
 	struct barrier *barrier;
+	struct dns01_job *dns01; /* its records of dns-01; NULL: none */
 	struct work work;
 	struct err work_err;
 	unsigned outstanding; /* callbacks of store and pool that cannot be cancelled */

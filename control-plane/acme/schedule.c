@@ -478,6 +478,7 @@ static void tick(struct timer *t)
 	urge(a);
 	ari_tick(a);
 	notices_tick(a);
+	dns01_sweep(a);
 	renew_due(a);
 	adopt(a);
 	prune(a);

@@ -21,6 +21,8 @@ enum { HIT_WAIT_MS = 3000 };
 /* From the last first hit to the first look: the CA asks from several places and then has to think.
  */
 enum { HIT_SETTLE_MS = 10 };
+/* What is asked of DNS nobody here sees. */
+enum { DNS_SETTLE_MS = 300 };
 enum { ROUND_WINDOW = 4 }; /* requests of an order at once */
 /* How long a name that failed waits for the verdict about the others. */
 static const uint64_t failed_wait_ns = UINT64_C(5) * 1000000000;
@@ -130,7 +132,7 @@ static bool read_reply(struct authorization *a, const struct client_reply *r,
 		round_bad_answer(a, &e);
 		return false;
 	}
-	if (acme_host(str_from(d->name), name, &e) != 0 ||
+	if (acme_name(str_from(d->name), name, &e) != 0 ||
 	    !names_has(order_names(o), str_from(name)) ||
 	    (a->name[0] && !str_eq(str_from(a->name), str_from(name)))) {
 		err_set(&e, ERR_INVALID, "the CA's authorization is for %s", d->name);
@@ -145,19 +147,39 @@ static bool read_reply(struct authorization *a, const struct client_reply *r,
 
 /* --- authorizing --- */
 
-/* The first kind of challenge, in the order of acme_challenges, that the CA offers. */
+static bool take_offer(struct authorization *a, const struct acme_authorization_doc *d,
+		       enum challenge_type type)
+{
+	const struct acme_challenge_doc *offer = &d->challenges[type];
+
+	if (!offer->offered || (type == CHALLENGE_DNS_01 && !dns01_given(a->order->acme)))
+		return false;
+	a->type = type;
+	memcpy(a->challenge_url, offer->url, sizeof(offer->url));
+	memcpy(a->token, offer->token, sizeof(offer->token));
+	return true;
+}
+
+/* The first kind of challenge, in the order of acme_challenges, that the CA offers; of a wildcard
+ * dns-01. */
 static void choose(struct authorization *a, const struct acme_authorization_doc *d)
 {
+	static const enum challenge_type of_wildcards[] = {CHALLENGE_DNS_01};
 	const struct acme_conf *c = &a->order->acme->conf;
+	bool wildcard = str_starts(str_from(a->name), STR("*."));
+	const enum challenge_type *types = wildcard ? of_wildcards : c->challenges;
+	size_t n = wildcard ? array_len(of_wildcards) : c->challenge_count;
 
-	for (size_t i = 0; i < c->challenge_count; i++) {
-		const struct acme_challenge_doc *offer = &d->challenges[c->challenges[i]];
-
-		if (!offer->offered)
-			continue;
-		a->type = c->challenges[i];
-		memcpy(a->challenge_url, offer->url, sizeof(offer->url));
-		memcpy(a->token, offer->token, sizeof(offer->token));
+	for (size_t i = 0; i < n; i++)
+		if (take_offer(a, d, types[i]))
+			return;
+	if (wildcard) {
+		problem_own(&a->problem, "challenge",
+			    dns01_given(a->order->acme)
+				    ? "the CA does not offer dns-01 for %s"
+				    : "%s needs dns-01: set acme_dns_update_server or "
+				      "acme_dns_webhook",
+			    a->name);
 		return;
 	}
 	problem_own(&a->problem, "challenge",
@@ -182,101 +204,6 @@ static void on_authorization(struct authorization *a, const struct client_reply 
 static bool ask_authorization(struct authorization *a)
 {
 	return order_post_about(a, CLIENT_AUTHORIZATION, a->url, NULL, on_authorization);
-}
-
-/* What data planes look the challenge up by (proto/cardea/v1/fleet.proto). */
-static json_t *challenge_row(struct authorization *a)
-{
-	char key_authorization[ACME_TOKEN_SIZE + JWS_THUMBPRINT_SIZE];
-	char host[NAMES_REVERSE_SIZE];
-	bool alpn = a->type == CHALLENGE_TLS_ALPN_01;
-
-	snprintf(key_authorization, sizeof(key_authorization), "%s.%s", a->token,
-		 account_thumbprint(a->order->authority->account));
-	snprintf(host, sizeof(host), "%.253s", a->name);
-	if (alpn)
-		names_sni(str_from(a->name), host);
-	return json_pack("{s:s, s:s, s:s, s:s}", "id", a->challenge_id, "host", host, "token",
-			 alpn ? CHALLENGE_ALPN_TOKEN : a->token, "key_authorization",
-			 key_authorization);
-}
-
-/* Appends those of one order. */
-static int add_challenges(json_t *rows, struct order *o, struct err *e)
-{
-	for (size_t i = 0; i < o->authorizations.count; i++) {
-		struct authorization *a = &o->authorizations.items[i];
-
-		if (a->valid)
-			continue;
-		if (uuid_make(a->challenge_id, e) != 0)
-			return -1;
-		if (json_array_append_new(rows, challenge_row(a)) != 0)
-			return err_memory(e, "challenges");
-	}
-	return 0;
-}
-
-/* To be freed; NULL: e says why. */
-static char *challenge_rows(struct group_batch *b, struct err *e)
-{
-	json_t *rows = json_array();
-	char *text = NULL;
-	size_t i = 0;
-
-	while (rows && i < b->count && add_challenges(rows, b->orders[i], e) == 0)
-		i++;
-	if (rows && i == b->count)
-		text = json_dumps(rows, JSON_COMPACT);
-	if (!text && e->kind == ERR_NONE)
-		err_memory(e, "publishing challenges");
-	json_decref(rows);
-	return text;
-}
-
-static void published(struct order *o, const struct store_result *r)
-{
-	if (r->fault == STORE_NOT_FOUND) {
-		log_info("order waits for another one that proves the same name",
-			 log_str("id", o->id), log_str("host", o->host));
-		order_yield(o, OTHER_WAIT_MS);
-	} else if (order_saved(o, r)) {
-		o->challenge_revision = r->revision;
-		order_step(o);
-	}
-}
-
-static void on_published(const struct store_result *r, void *arg)
-{
-	group_answer(arg, r, published);
-}
-
-/* The challenges enter the fleet's state in one revision with the orders' moves. Two orders may
- * prove one name, and some CAs give both the same token: the second one waits for the first. */
-void order_publish_batch(struct group_batch *b)
-{
-	static const char sql[] =
-		"WITH given AS (SELECT * FROM jsonb_to_recordset($1::jsonb) AS r (id uuid, host "
-		"text, token text, key_authorization text)), made AS (INSERT INTO acme_challenges "
-		"(id, host, token, key_authorization) SELECT id, host, token, key_authorization "
-		"FROM given ON CONFLICT (host, token) DO NOTHING RETURNING 1) SELECT "
-		"cardea_expect((SELECT count(*) FROM made) = (SELECT count(*) FROM given), "
-		"'CA001', 'another order proves a name')";
-	struct store_result failed = {.fault = STORE_FAILED, .err = ERR_INIT};
-	char *rows = challenge_rows(b, &failed.err);
-	struct txn *t = rows ? txn_create(b->orders[0]->acme->store, NULL) : NULL;
-
-	if (!t) {
-		free(rows);
-		on_published(&failed, b);
-		return;
-	}
-	orders_save_in(b->orders, b->count, t);
-	txn_exec(t, sql, (const char *[]){rows}, 1, 0, STORE_OK);
-	for (size_t i = 0; i < b->count; i++)
-		order_note(b->orders[i], t, &entity_acme_challenges, order_challenge(b->orders[i]));
-	free(rows);
-	txn_commit(t, on_published, b);
 }
 
 static void publish(struct order *o)
@@ -346,6 +273,21 @@ static void tell_barrier(struct order *o, const struct barrier_result *r)
 	order_tell(o, "held", text);
 }
 
+static void published_everywhere(struct order *o)
+{
+	o->resumed = false;
+	order_move(o, ORDER_VALIDATING);
+	order_save(o, order_step);
+}
+
+static void published_to_fleet(struct order *o)
+{
+	if (authorizations_in_dns(&o->authorizations) > 0)
+		dns01_begin(o, published_everywhere);
+	else
+		published_everywhere(o);
+}
+
 static void on_barrier(const struct barrier_result *r, void *arg)
 {
 	struct order *o = arg;
@@ -364,9 +306,7 @@ static void on_barrier(const struct barrier_result *r, void *arg)
 			 log_str("host", o->host), log_str("detail", p.detail));
 	}
 	tell_barrier(o, r);
-	o->resumed = false;
-	order_move(o, ORDER_VALIDATING);
-	order_save(o, order_step);
+	published_to_fleet(o);
 }
 
 void order_step_publishing(struct order *o)
@@ -374,6 +314,10 @@ void order_step_publishing(struct order *o)
 	struct err e = ERR_INIT;
 	struct problem p;
 
+	if (authorizations_in_fleet(&o->authorizations) == 0) {
+		published_to_fleet(o);
+		return;
+	}
 	if (o->challenge_revision == 0) {
 		problem_own(&p, "gone", "the challenge is not in the fleet's state any more");
 		order_trouble(o, &p);
@@ -399,7 +343,7 @@ static bool all_hit(const struct order *o)
 	for (size_t i = 0; i < o->authorizations.count; i++) {
 		const struct authorization *a = &o->authorizations.items[i];
 
-		if (!decided(a) && !a->hit)
+		if (!decided(a) && !a->hit && a->type != CHALLENGE_DNS_01)
 			return false;
 	}
 	return true;
@@ -407,8 +351,10 @@ static bool all_hit(const struct order *o)
 
 static void wait_for_hits(struct order *o)
 {
+	uint64_t settle = authorizations_in_dns(&o->authorizations) ? DNS_SETTLE_MS : HIT_SETTLE_MS;
+
 	o->then = first_look;
-	timer_start(&o->timer, all_hit(o) ? HIT_SETTLE_MS : HIT_WAIT_MS, 0);
+	timer_start(&o->timer, all_hit(o) ? settle : HIT_WAIT_MS, 0);
 }
 
 bool order_hit(struct order *o, struct str challenge_id, const char *node)

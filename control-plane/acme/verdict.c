@@ -106,6 +106,9 @@ static const struct rule rules[] = {
 	{OWN("budget"), 0, 0, {SCOPE_BUCKET, STEP_RETRY, PACE_LIMIT}},
 	{OWN("account"), 0, 0, {SCOPE_ACCOUNT, STEP_RETRY, PACE_CA}},
 	{OWN("barrier"), 0, 0, {SCOPE_FLEET, STEP_RETRY, PACE_CA}},
+	/* Nothing is set: the same records again. What is set and not shown is taken away. */
+	{OWN("dns"), 0, 0, {SCOPE_ORDER, STEP_RETRY, PACE_CA}},
+	{OWN("propagation"), 0, 0, {SCOPE_ORDER, STEP_RESTART, PACE_LIMIT}},
 	{OWN("internal"), 0, 0, {SCOPE_FLEET, STEP_RETRY, PACE_CA}},
 	{OWN("denied"), 0, 0, {SCOPE_CA, STEP_RETRY, PACE_OPERATOR}},
 	{OWN("certificate"), 0, 0, {SCOPE_ORDER, STEP_FAIL, PACE_OPERATOR}},

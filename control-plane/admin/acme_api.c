@@ -205,6 +205,10 @@ static int read_names(struct admin_request *r, struct buf *out)
 		admin_reply_message(r, 400, "hosts must be an array of 1 to %d names", NAMES_MAX);
 	else if (names_make(out, names, n, &e) < 0)
 		admin_reply_message(r, 400, "%s", e.message);
+	else if (names_has_wildcard(buf_str(out)) && !acme_proves_wildcards(r->ctx->acme))
+		admin_reply_message(r, 400,
+				    "invalid host: wildcards need dns-01: set "
+				    "acme_dns_update_server or acme_dns_webhook");
 	else
 		return 0;
 	return -1;

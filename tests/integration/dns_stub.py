@@ -22,10 +22,10 @@ def _data(kind, value):
 class DnsStub:
     """records[name] = {A: [...], SRV: [(priority, weight, port, target)]}; ttl of all; rcode for every question unless None; silent: no answer."""
 
-    def __init__(self):
+    def __init__(self, ip="127.0.0.1", port=0):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
-        self.address = "127.0.0.1:%d" % self.socket.getsockname()[1]
+        self.socket.bind((ip, port))
+        self.address = f"{ip}:{self.socket.getsockname()[1]}"
         self.records, self.ttl, self.rcode, self.silent, self.questions = {}, 1, None, False, 0
         threading.Thread(target=self._run, daemon=True).start()
 

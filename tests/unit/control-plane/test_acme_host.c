@@ -114,12 +114,64 @@ static void test_nul_and_length(void **state)
 	assert_non_null(strstr(e.message, "253"));
 }
 
+static void test_wildcards(void **state)
+{
+	static const struct row rows[] = {
+		{"*.example.com", "*.example.com"},
+		{"*.A.Example.COM", "*.a.example.com"},
+		{"a.example.com", "a.example.com"},
+		{"192.0.2.1", "192.0.2.1"},
+		{"*.com", "!two labels"},
+		{"*.", "!empty"},
+		{"*", "!wildcard"},
+		{"*.*.example.com", "!wildcard"},
+		{"a.*.example.com", "!wildcard"},
+		{"*a.example.com", "!wildcard"},
+		{"*..example.com", "!empty label"},
+		{"*.example.com.", "!dot"},
+		{"*.192.0.2.1", "!two labels"},
+		{"*.::1", "!two labels"},
+		{"*.1.2.3", "!number"},
+		{"*.ex ample.com", "!0x20"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < array_len(rows); i++) {
+		char out[256] = "";
+		struct err e = ERR_INIT;
+		bool refused = rows[i].want[0] == '!';
+		int rc = acme_name(str_from(rows[i].input), out, &e);
+
+		if ((rc != 0) != refused)
+			fail_msg("%s: %d %s", rows[i].input, rc, e.message);
+		if (refused && !strstr(e.message, rows[i].want + 1))
+			fail_msg("%s: %s", rows[i].input, e.message);
+		if (!refused)
+			assert_string_equal(out, rows[i].want);
+	}
+}
+
+static void test_wildcard_length(void **state)
+{
+	char name[260], out[256];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(name); i++)
+		name[i] = i % 50 == 49 ? '.' : 'a';
+	memcpy(name, "*.", 2);
+	assert_int_equal(acme_name((struct str){name, 253}, out, NULL), 0);
+	assert_int_equal(strlen(out), 253);
+	assert_int_equal(acme_name((struct str){name, 254}, out, NULL), -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_good),
 		cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_nul_and_length),
+		cmocka_unit_test(test_wildcards),
+		cmocka_unit_test(test_wildcard_length),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -54,7 +54,7 @@ static void test_broken(void **state)
 		"[\"\"]",
 		"[{\"url\":\"\"}]",
 		"[{\"name\":\"a\"}]",
-		"[{\"url\":\"u\",\"type\":\"dns-01\"}]",
+		"[{\"url\":\"u\",\"type\":\"dns-02\"}]",
 		"[{\"url\":\"u\",\"challenge_id\":\"00000000-0000-4000-8000-0000000000031\"}]",
 	};
 	struct authorizations all = {NULL, 0};

@@ -275,7 +275,7 @@ static void test_challenge_types(void **state)
 	static const char *const bad[] = {"",
 					  " ",
 					  ",",
-					  "dns-01",
+					  "dns-02",
 					  "http-01,",
 					  "HTTP-01",
 					  "http-01,http-01",
@@ -291,6 +291,8 @@ static void test_challenge_types(void **state)
 	assert_int_equal(n, 2);
 	assert_int_equal(types[0], CHALLENGE_TLS_ALPN_01);
 	assert_int_equal(types[1], CHALLENGE_HTTP_01);
+	assert_int_equal(challenge_types_parse(STR("dns-01"), types, &n, &e), 0);
+	assert_int_equal(types[0], CHALLENGE_DNS_01);
 	for (size_t i = 0; i < array_len(bad); i++)
 		if (challenge_types_parse(str_from(bad[i]), types, &n, &e) == 0)
 			fail_msg("accepted: %s", bad[i]);

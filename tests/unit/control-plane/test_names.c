@@ -19,6 +19,7 @@ static const struct {
 	{{"a.example"}, "a.example"},
 	{{"b.example", "A.example"}, "a.example b.example"},
 	{{"b.example", "a.example", "B.EXAMPLE"}, "a.example b.example"},
+	{{"example.com", "*.EXAMPLE.com"}, "*.example.com example.com"},
 	{{"z.example", "192.0.2.1", "2001:DB8:0::1"}, "192.0.2.1 2001:db8::1 z.example"},
 };
 
