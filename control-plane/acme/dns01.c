@@ -155,24 +155,31 @@ static void on_pool_done(struct work *w)
 		j->then(j);
 }
 
+/* False: it waits on, for the next job or sweep. */
+static bool start(struct dns01_job *j)
+{
+	struct acme *a = j->acme;
+	struct err e = ERR_INIT;
+
+	list_remove(&j->link);
+	if (work_start(&j->work, a->loop, run_on_pool, on_pool_done, &e) != 0) {
+		log_error("the pool refuses work", log_err(&e));
+		list_push_front(&a->dns01.waiting, &j->link);
+		return false;
+	}
+	a->dns01.running++;
+	dns01_sleep(j);
+	return true;
+}
+
 static void start_next(struct acme *a)
 {
 	struct link *first;
 
 	while (a->dns01.running < a->conf.dns01.at_once &&
-	       (first = list_first(&a->dns01.waiting)) != NULL) {
-		struct dns01_job *j = container_of(first, struct dns01_job, link);
-		struct err e = ERR_INIT;
-
-		list_remove(&j->link);
-		if (work_start(&j->work, a->loop, run_on_pool, on_pool_done, &e) != 0) {
-			log_error("the pool refuses work", log_err(&e));
-			list_push_front(&a->dns01.waiting, &j->link);
-			return; /* with the next one, or the next sweep */
-		}
-		a->dns01.running++;
-		dns01_sleep(j);
-	}
+	       (first = list_first(&a->dns01.waiting)) != NULL &&
+	       start(container_of(first, struct dns01_job, link)))
+		;
 }
 
 void dns01_pool(struct dns01_job *j, void (*run)(struct dns01_job *j),
