@@ -203,6 +203,12 @@ static int check_challenges(const struct cp_config *c, struct err *e)
 	if (c->acme_challenges &&
 	    challenge_types_parse(str_from(c->acme_challenges), types, &n, e) < 0)
 		return err_prefix(e, "acme_challenges");
+	if (given(c->acme_egress_address) &&
+	    addr_parse_ip(&server, str_from(c->acme_egress_address)) < 0)
+		return err_set(e, ERR_INVALID,
+			       "acme_egress_address: \"%.64s\" is not allowed; expected an IP "
+			       "address of this machine",
+			       c->acme_egress_address);
 	if (c->acme_webhook_url && c->acme_webhook_url[0] &&
 	    url_gate_own(str_from(c->acme_webhook_url), e) < 0)
 		return err_prefix(e, "acme_webhook_url");

@@ -29,8 +29,9 @@ struct acme_conf {
 						   none. Others: the entity acme_authorities */
 	const char *ca_file; /* acme_ca_file: what authorities are trusted by that bring no trust of
 				their own (the plugin's); NULL: the system's */
-	const char *egress;  /* acme_egress_address: what outgoing connections come from, for
-				budgets per address; NULL: one for all control planes */
+	const char *egress;  /* acme_egress_address: what connections to authorities come from,
+				and so whose budgets they draw on; NULL: any, and one budget for all
+				control planes */
 	const char *webhook_url; /* acme_webhook_url; NULL: nobody is told */
 	const char *webhook_secret,
 		*webhook_ca_file; /* acme_webhook_...; NULL: none, the system's */

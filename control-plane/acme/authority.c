@@ -124,6 +124,7 @@ static int start_parts(struct authority *au, struct err *e)
 	const struct fetcher_conf f = {
 		.ca_file = au->conf.ca_file,
 		.ca_pem = au->conf.ca_pem,
+		.from = a->conf.egress,
 		.allow_private = a->conf.allow_private,
 		.connect_timeout_ms = CONNECT_TIMEOUT_MS,
 		.timeout_ms = EXCHANGE_TIMEOUT_MS,

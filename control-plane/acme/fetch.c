@@ -12,10 +12,12 @@
 #include "control-plane/acme/fetch.h"
 
 #include <curl/curl.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "common/core/clock.h"
 #include "common/core/list.h"
+#include "common/net/addr.h"
 #include "common/net/addr_public.h"
 #include "control-plane/acme/backoff.h"
 #include "control-plane/acme/url.h"
@@ -30,7 +32,9 @@ struct fetcher {
 	struct link fetches;
 	struct fetcher_conf conf;
 	char *ca_file, *ca_pem;
-	unsigned handles_open; /* polls and the timer */
+	char from[ADDR_TEXT_SIZE + 8]; /* as CURLOPT_INTERFACE takes an address; "": any */
+	long resolve;		       /* CURL_IPRESOLVE_... */
+	unsigned handles_open;	       /* polls and the timer */
 	bool closing;
 	void (*closed)(void *arg);
 	void *closed_arg;
@@ -164,6 +168,27 @@ static int on_timer(CURLM *multi, long ms, void *arg)
 	return 0;
 }
 
+static int set_from(struct fetcher *f, const char *from, struct err *e)
+{
+	struct addr a;
+
+	f->resolve = CURL_IPRESOLVE_WHATEVER;
+	if (!from || !from[0])
+		return 0;
+	if (addr_parse_ip(&a, str_from(from)) != 0)
+		return err_set(e, ERR_INVALID, "\"%.64s\" is no IP address", from);
+	f->resolve = a.u.sa.sa_family == AF_INET ? CURL_IPRESOLVE_V4 : CURL_IPRESOLVE_V6;
+	snprintf(f->from, sizeof(f->from), "host!%s", from);
+	return 0;
+}
+
+static int check_bundle(const char *file, struct err *e)
+{
+	if (!file || access(file, R_OK) == 0)
+		return 0;
+	return err_set(e, ERR_INVALID, "cannot read the CA bundle %s", file);
+}
+
 int fetcher_create(struct fetcher **out, struct loop *l, const struct fetcher_conf *c,
 		   struct err *e)
 {
@@ -179,8 +204,7 @@ int fetcher_create(struct fetcher **out, struct loop *l, const struct fetcher_co
 	if ((c->ca_file && !f->ca_file) || (c->ca_pem && !f->ca_pem) ||
 	    curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
 		goto fail;
-	if (c->ca_file && access(c->ca_file, R_OK) != 0) {
-		err_set(e, ERR_INVALID, "cannot read the CA bundle %s", c->ca_file);
+	if (set_from(f, c->from, e) != 0 || check_bundle(c->ca_file, e) != 0) {
 		free(f->ca_file);
 		free(f->ca_pem);
 		free(f);
@@ -384,6 +408,9 @@ static void setup_limits(struct fetch *x)
 	curl_easy_setopt(x->easy, CURLOPT_QUICK_EXIT, 1L);
 	curl_easy_setopt(x->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)c->connect_timeout_ms);
 	curl_easy_setopt(x->easy, CURLOPT_TIMEOUT_MS, (long)c->timeout_ms);
+	curl_easy_setopt(x->easy, CURLOPT_IPRESOLVE, x->fetcher->resolve);
+	if (x->fetcher->from[0])
+		curl_easy_setopt(x->easy, CURLOPT_INTERFACE, x->fetcher->from);
 	curl_easy_setopt(x->easy, CURLOPT_USERAGENT, "cardea/" CARDEA_VERSION " libcurl");
 	if (x->fetcher->ca_pem) {
 		struct curl_blob blob = {x->fetcher->ca_pem, strlen(x->fetcher->ca_pem),

@@ -20,6 +20,8 @@ struct fetch;
 struct fetcher_conf {
 	const char *ca_file;	     /* PEM bundle that is trusted; NULL: the system's. Copied */
 	const char *ca_pem;	     /* the same as text; wins. Copied */
+	const char *from;	     /* IP address that connections come from, and so the family that
+					they go to; NULL or "": any. Copied */
 	bool allow_private;	     /* see url_gate */
 	bool own;		     /* the operator's URLs: url_gate_own instead */
 	uint64_t connect_timeout_ms; /* 10,000 */
@@ -27,7 +29,7 @@ struct fetcher_conf {
 	size_t body_max;	     /* 256 KiB */
 };
 
-/* ERR_INVALID: the CA bundle cannot be read. */
+/* ERR_INVALID: the CA bundle cannot be read, or from is no address. */
 int fetcher_create(struct fetcher **out, struct loop *l, const struct fetcher_conf *c,
 		   struct err *e) must_check;
 /* Drops what is under way without calling back, closes connections, frees; closed comes later. */

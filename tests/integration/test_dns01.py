@@ -280,6 +280,16 @@ def test_taken_over_between_set_and_shown(bare_cluster, web):
         wait_until(lambda: list(web.hook.of(name).values()) == [["present", "present", "cleanup"]] and rows(bare_cluster, made) == "0", 20, "nothing is left")
 
 
+def test_requests_come_from_the_egress_address(bare_cluster, web):
+    """One that this machine does not have reaches nobody; one that it has does."""
+    with plane(bare_cluster, web, acme_egress_address="192.0.2.1", **by_webhook(web)) as cp:
+        made = order(cp, "*.egress.example.com", status=202)
+        assert "bind" in problem(cp, made)["detail"]
+    psql(bare_cluster.dsn, f"UPDATE acme_orders SET next_attempt = now(), lease_until = now() WHERE id = '{made['id']}'")
+    with plane(bare_cluster, web, acme_egress_address="127.0.0.9", **by_webhook(web)) as cp:
+        wait_until(lambda: cp.get(f"/acme/orders/{made['id']}").json()["state"] == "valid", 30, "issued")
+
+
 def test_without_any_of_it_wildcards_are_refused(bare_cluster, web):
     with plane(bare_cluster, web) as cp:
         r = cp.post("/acme", json={"host": "*.example.com"})
@@ -293,6 +303,7 @@ def test_without_any_of_it_wildcards_are_refused(bare_cluster, web):
     ({"acme_dns_update_server": "127.0.0.1", "acme_dns_update_key_name": "a"}, "go together"),
     ({"acme_dns_update_server": "127.0.0.1", "acme_dns_update_key_name": "a", "acme_dns_update_key_file": "/nowhere"}, "acme_dns_update_key_file"),
     ({"acme_dns_update_server": "127.0.0.1", "acme_dns_update_zone": "a..b"}, "acme_dns_update_zone"),
+    ({"acme_egress_address": "eth0"}, "acme_egress_address"),
     ({"acme_dns_webhook": "ftp://127.0.0.1/"}, "acme_dns_webhook"),
     ({"acme_dns_webhook": "http://127.0.0.1/", "acme_dns_resolver": "x"}, "acme_dns_resolver"),
 ])  # fmt: skip

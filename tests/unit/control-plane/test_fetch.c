@@ -38,6 +38,7 @@ static const char server_py[] =
 	"    elif p == '/redirect': self.answer(302, b'', Location='https://127.0.0.1/ok')\n"
 	"    elif p == '/limit': self.answer(200, b'x' * 1000)\n"
 	"    elif p == '/long': self.answer(200, b'x' * 1001)\n"
+	"    elif p == '/from': self.answer(200, self.client_address[0].encode())\n"
 	"    elif p == '/slow': time.sleep(30)\n"
 	"    elif p == '/cut': self.wfile.write(b'HTTP/1.1 200 OK\\r\\nContent-Length: "
 	"9\\r\\n\\r\\nx'); self.close_connection = True\n"
@@ -351,6 +352,47 @@ static void test_own(void **state)
 	close_fetcher(w);
 }
 
+/* The server listens on IPv4 only. */
+static void test_from(void **state)
+{
+	static const struct {
+		const char *from;
+		const char *seen; /* by the server; NULL: no connection */
+	} rows[] = {
+		{NULL, "127.0.0.1"},	    {"", "127.0.0.1"}, {"127.0.0.1", "127.0.0.1"},
+		{"127.0.0.2", "127.0.0.2"}, {"::1", NULL},     {"192.0.2.1", NULL},
+	};
+	struct world *w = *state;
+	struct fetcher_conf c = {.ca_file = w->ca,
+				 .allow_private = true,
+				 .connect_timeout_ms = 2000,
+				 .timeout_ms = 1500,
+				 .body_max = 1000};
+	static const char *const bad[] = {"nowhere", "127.0.0.1:80", "[::1]", "lo", "127.0.0.1 "};
+	struct err e = ERR_INIT;
+
+	for (size_t i = 0; i < array_len(rows); i++) {
+		w->closed = false;
+		w->replies = 0;
+		c.from = rows[i].from;
+		fixture_init(&w->f);
+		assert_int_equal(fetcher_create(&w->fetcher, &w->f.loop, &c, &e), 0);
+		fetch(w, FETCH_GET, "/from");
+		if ((w->err.kind == ERR_NONE) != (rows[i].seen != NULL))
+			fail_msg("row %zu: %s", i, w->err.message);
+		if (rows[i].seen)
+			assert_true(str_eq(buf_str(&w->body), str_from(rows[i].seen)));
+		close_fetcher(w);
+	}
+	fixture_init(&w->f);
+	for (size_t i = 0; i < array_len(bad); i++) {
+		c.from = bad[i];
+		assert_int_equal(fetcher_create(&w->fetcher, &w->f.loop, &c, &e), -1);
+		assert_int_equal(e.kind, ERR_INVALID);
+	}
+	fixture_deinit(&w->f);
+}
+
 static void test_gate(void **state)
 {
 	struct world *w = *state;
@@ -408,6 +450,7 @@ int main(void)
 		cmocka_unit_test(test_bad_answers),
 		cmocka_unit_test(test_trust),
 		cmocka_unit_test(test_own),
+		cmocka_unit_test(test_from),
 		cmocka_unit_test(test_gate),
 		cmocka_unit_test(test_refused_connection),
 		cmocka_unit_test(test_cancel_and_close),
