@@ -46,9 +46,9 @@ void ari_watch(struct txn *t, const struct order *o, const char *ari_id, int64_t
 	snprintf(begin, sizeof(begin), "%lld", (long long)not_before);
 	txn_exec(t,
 		 "UPDATE acme_orders SET not_before = to_timestamp($2::double precision), ari_id = "
-		 "$3::text, ari_next = CASE WHEN $4::boolean AND $3::text IS NOT NULL THEN now() "
-		 "END WHERE id "
-		 "= $1",
+		 "$3::text, ari_next = CASE WHEN $4::boolean AND $3::text IS NOT NULL THEN now() + "
+		 "least(interval '1 hour', (not_after - to_timestamp($2::double precision)) / 20) "
+		 "* (0.5 + random() / 2) END WHERE id = $1",
 		 params, array_len(params), 0, STORE_OK);
 }
 

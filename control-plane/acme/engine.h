@@ -133,7 +133,8 @@ void order_move_on(struct order *o);
 void order_download(struct order *o);
 void download_free(struct download *d);
 /* ari.c: what the CAs say about renewal (RFC 9773). Begins with the certificate of a transaction
- * that makes an order valid. */
+ * that makes an order valid; it is asked about for the first time after a twentieth of its life, an
+ * hour at most: nothing new would be renewed at once, and many are often made together. */
 void ari_watch(struct txn *t, const struct order *o, const char *ari_id, int64_t not_before);
 /* Asks for those that are due; once a second. */
 void ari_tick(struct acme *a);
