@@ -67,20 +67,25 @@ static bool is_taken_curve(int nid)
 	return false;
 }
 
-/* An empty key on the curve that the algorithm names; NULL: none of ours. */
-static EC_KEY *key_on_curve(const X509_ALGOR *algorithm)
+/* An empty key on the curve; NULL: none of ours. */
+static EC_KEY *empty_key(int nid)
 {
-	const void *value = NULL;
-	int type = 0, nid;
-
-	X509_ALGOR_get0(NULL, &type, &value, algorithm);
-	if (type != V_ASN1_OBJECT || CRYPTO_THREAD_run_once(&curves_once, make_curves) != 1)
+	if (CRYPTO_THREAD_run_once(&curves_once, make_curves) != 1)
 		return NULL;
-	nid = OBJ_obj2nid(value);
 	for (size_t i = 0; i < array_len(curves); i++)
 		if (curves[i].nid == nid)
 			return curves[i].empty ? EC_KEY_dup(curves[i].empty) : NULL;
 	return NULL;
+}
+
+/* The same by the name that an algorithm has for it. */
+static EC_KEY *key_on_curve(const X509_ALGOR *algorithm)
+{
+	const void *value = NULL;
+	int type = 0;
+
+	X509_ALGOR_get0(NULL, &type, &value, algorithm);
+	return type == V_ASN1_OBJECT ? empty_key(OBJ_obj2nid(value)) : NULL;
 }
 
 static EVP_PKEY *wrap_ec(EC_KEY *ec)
@@ -103,6 +108,18 @@ static EVP_PKEY *wrap_rsa(RSA *rsa)
 	EVP_PKEY_free(key);
 	RSA_free(rsa);
 	return NULL;
+}
+
+EVP_PKEY *direct_new_key(int nid)
+{
+	EC_KEY *ec = empty_key(nid);
+
+	if (ec && EC_KEY_generate_key(ec) != 1) {
+		EC_KEY_free(ec);
+		ec = NULL;
+	}
+	ERR_clear_error();
+	return wrap_ec(ec);
 }
 
 static EVP_PKEY *public_ec(const X509_ALGOR *algorithm, const unsigned char *p, int len)

@@ -19,6 +19,8 @@
 X509 *direct_cert(struct str der);
 /* Its public key. The caller frees it. */
 EVP_PKEY *direct_public(X509 *cert);
+/* A new key on one of the curves, by its NID. The caller frees it. */
+EVP_PKEY *direct_new_key(int nid);
 /* A private key out of a PEM block with this label. The caller frees it. */
 EVP_PKEY *direct_private(struct str label, struct str der);
 /* Whether the private key is that of the public one. Numbers only: an RSA key's private half is not

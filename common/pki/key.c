@@ -15,12 +15,14 @@ enum { RSA_BITS_MIN = 2048, RSA_BITS_MAX = 8192, CURVE_NAME_SIZE = 64 };
 
 static const struct {
 	const char *name;
-	const char *curve; /* or NULL: RSA */
+	int curve; /* or 0: RSA */
 	unsigned bits;
 } types[] = {
-	[KEY_EC_P256] = {"ecdsa-p256", "P-256", 0}, [KEY_EC_P384] = {"ecdsa-p384", "P-384", 0},
-	[KEY_RSA_2048] = {"rsa-2048", NULL, 2048},  [KEY_RSA_3072] = {"rsa-3072", NULL, 3072},
-	[KEY_RSA_4096] = {"rsa-4096", NULL, 4096},
+	[KEY_EC_P256] = {"ecdsa-p256", NID_X9_62_prime256v1, 0},
+	[KEY_EC_P384] = {"ecdsa-p384", NID_secp384r1, 0},
+	[KEY_RSA_2048] = {"rsa-2048", 0, 2048},
+	[KEY_RSA_3072] = {"rsa-3072", 0, 3072},
+	[KEY_RSA_4096] = {"rsa-4096", 0, 4096},
 };
 
 int key_type_parse(struct str text, enum key_type *out)
@@ -44,7 +46,7 @@ int key_generate(EVP_PKEY **out, enum key_type type, struct err *e)
 	EVP_PKEY *key;
 
 	if (types[type].curve)
-		key = EVP_EC_gen(types[type].curve);
+		key = direct_new_key(types[type].curve);
 	else
 		key = EVP_RSA_gen(types[type].bits);
 	if (!key)
@@ -66,6 +68,12 @@ static int algorithm_of(struct str der)
 		nid = OBJ_obj2nid(algorithm);
 	PKCS8_PRIV_KEY_INFO_free(info);
 	return nid == EVP_PKEY_EC || nid == EVP_PKEY_RSA ? nid : EVP_PKEY_NONE;
+}
+
+int key_open(EVP_PKEY **out, struct str der, struct err *e)
+{
+	*out = direct_private(STR("PRIVATE KEY"), der);
+	return *out ? 0 : key_from_der(out, der, e);
 }
 
 int key_from_der(EVP_PKEY **out, struct str der, struct err *e)

@@ -22,6 +22,9 @@ int key_from_pem(EVP_PKEY **out, struct str pem, struct err *e) must_check;
 /* Whether key_from_pem would succeed. Fast for RSA and EC keys. */
 int key_check_pem(struct str pem, struct err *e) must_check;
 int key_from_der(EVP_PKEY **out, struct str der, struct err *e) must_check;
+/* The same, fast for what key_to_der made of RSA and EC keys, for one that signs once or twice:
+ * each provider of OpenSSL's that it is used with copies it. */
+int key_open(EVP_PKEY **out, struct str der, struct err *e) must_check;
 /* Appends PKCS#8 DER; out->secret should be set by the caller. */
 int key_to_der(struct buf *out, EVP_PKEY *key, struct err *e) must_check;
 int key_to_pem(struct buf *out, EVP_PKEY *key, struct err *e) must_check;

@@ -325,7 +325,7 @@ static int open_key(struct order *o, struct err *e)
 		return 0;
 	snprintf(context, sizeof(context), "acme_orders.key:%s", o->id);
 	if (store_unseal(o->acme->store, str_from(context), buf_str(&o->sealed_key), &der, e) == 0)
-		rc = key_from_der(&o->key, buf_str(&der), e);
+		rc = key_open(&o->key, buf_str(&der), e);
 	buf_deinit(&der);
 	return rc;
 }

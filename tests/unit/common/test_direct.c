@@ -132,6 +132,32 @@ static void test_kinds(void **state)
 	check_kind(ec("P-256"), rsa(), rsa());
 }
 
+/* A new key is like any other on its curve, and no two are the same. */
+static void test_new_keys(void **state)
+{
+	static const struct {
+		int nid;
+		const char *curve;
+	} rows[] = {
+		{NID_X9_62_prime256v1, "P-256"}, {NID_secp384r1, "P-384"}, {NID_secp521r1, "P-521"},
+		{NID_secp256k1, NULL},		 {NID_X25519, NULL},	   {NID_undef, NULL},
+		{NID_rsaEncryption, NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < array_len(rows); i++) {
+		EVP_PKEY *one = direct_new_key(rows[i].nid), *two;
+
+		assert_true(!one == !rows[i].curve);
+		if (!one)
+			continue;
+		two = direct_new_key(rows[i].nid);
+		assert_int_equal(EVP_PKEY_eq(one, two), 0);
+		check_kind(ec(rows[i].curve), one, two);
+	}
+	assert_int_equal(ERR_peek_error(), 0);
+}
+
 static void test_other_kinds_go_the_general_way(void **state)
 {
 	EVP_PKEY *ed = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
@@ -268,6 +294,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_new_keys),
 		cmocka_unit_test(test_other_kinds_go_the_general_way),
 		cmocka_unit_test(test_halves_of_two_keys),
 		cmocka_unit_test(test_changed_bytes),
