@@ -43,6 +43,9 @@ struct cp_config {
 	bool acme_allow_private;
 	int64_t acme_preflight_port, acme_webhook_queue;
 	char *acme_webhook_url, *acme_webhook_secret, *acme_webhook_ca_file;
+	uint64_t acme_storage_value_max;
+	int64_t acme_storage_keys_max;
+	char *acme_storage_ca_file;
 	char *dns_resolver;
 	char *acme_dns_update_server, *acme_dns_update_key_name, *acme_dns_update_key_file;
 	char *acme_dns_update_zone, *acme_dns_resolver;

@@ -205,6 +205,9 @@ static int start_acme(struct control_plane *cp, struct err *e)
 	conf.webhook_queue = (uint64_t)c->acme_webhook_queue;
 	if (cp_dns01(c, &conf.dns01, e) < 0)
 		return -1;
+	conf.storage_value_max = (size_t)c->acme_storage_value_max;
+	conf.storage_keys_max = (size_t)c->acme_storage_keys_max;
+	conf.storage_ca_file = c->acme_storage_ca_file;
 	conf.preflight_port = (unsigned)c->acme_preflight_port;
 	conf.dns_server_given = c->dns_resolver && c->dns_resolver[0];
 	if (conf.dns_server_given &&

@@ -190,6 +190,7 @@ void acme_close(struct acme *a, void (*closed)(void *arg), void *arg)
 	ari_close(a);
 	revokes_close(a);
 	preflights_close(a);
+	takeover_close(a);
 	notices_close(a);
 	dns01_close(a);
 	timer_close(&a->tick, on_tick_closed);

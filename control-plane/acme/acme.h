@@ -34,12 +34,14 @@ struct acme_conf {
 				control planes */
 	const char *webhook_url; /* acme_webhook_url; NULL: nobody is told */
 	const char *webhook_secret,
-		*webhook_ca_file; /* acme_webhook_...; NULL: none, the system's */
-	uint64_t webhook_queue;	  /* acme_webhook_queue: notices that are kept */
-	struct addr dns_server;	  /* dns_resolver, of pre-flight */
-	bool dns_server_given;	  /* else that of /etc/resolv.conf */
-	struct dns01_conf dns01;  /* acme_dns_*: records of dns-01 */
-	unsigned preflight_port;  /* acme_preflight_port: what http-01 is fetched from: 80 */
+		*webhook_ca_file;		    /* acme_webhook_...; NULL: none, the system's */
+	uint64_t webhook_queue;			    /* acme_webhook_queue: notices that are kept */
+	size_t storage_value_max, storage_keys_max; /* acme_storage_... (storage.h) */
+	const char *storage_ca_file;		    /* NULL: the system's */
+	struct addr dns_server;			    /* dns_resolver, of pre-flight */
+	bool dns_server_given;			    /* else that of /etc/resolv.conf */
+	struct dns01_conf dns01;		    /* acme_dns_*: records of dns-01 */
+	unsigned preflight_port; /* acme_preflight_port: what http-01 is fetched from: 80 */
 	bool allow_private; /* acme_allow_private: loopback and private CA addresses (development)
 			     */
 	enum key_type key_type; /* of certificates */
@@ -152,6 +154,25 @@ struct acme_replacement {
  */
 void acme_replace(struct acme *a, const struct acme_replacement *w, const struct store_note *note,
 		  store_done done, void *arg);
+
+/* --- what Kong has --- */
+
+struct acme_takeover {
+	/* Of the plugin acme, or its "storage" and "storage_config" alone; "api_uri", when it is
+	 * there, is the authority of what is taken. NULL: that of the plugin here. */
+	const json_t *config;
+	const json_t *rows; /* [{"key","value"}] instead of a storage; NULL: none */
+	bool dry_run;	    /* nothing is written */
+	bool force;	    /* manual certificates, and those that end later, are replaced */
+};
+/* Takes accounts, certificates with their keys, and the names that are renewed, out of a storage of
+ * Kong's plugin acme (kong_layout.h). One at a time. rows[0]: {"storage","dry_run","keys","taken",
+ * "unchanged","left","refused","revision","rows":[{"key","kind","host"|"email","result","reason",
+ * "certificate","not_after"}],"rows_left_out"}. STORE_FAILED with ERR_INVALID: the settings are
+ * wrong; ERR_CONFLICT: one is under way; ERR_LIMIT, ERR_DENIED, ERR_UNAVAILABLE, ERR_TIMEOUT: the
+ * storage's. note's texts must stay until done. */
+void acme_take_over(struct acme *a, const struct acme_takeover *w, const struct store_note *note,
+		    store_done done, void *arg);
 
 /* --- accounts --- */
 

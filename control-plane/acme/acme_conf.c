@@ -21,6 +21,7 @@ static const char **optional_texts(struct acme_conf *c, size_t i)
 		&c->dns01.webhook,
 		&c->dns01.webhook_secret,
 		&c->dns01.webhook_ca_file,
+		&c->storage_ca_file,
 	};
 
 	return i < array_len(texts) ? texts[i] : NULL;

@@ -65,6 +65,8 @@ struct acme {
 	uint64_t ari_learn_ns;	   /* not sooner */
 	struct chain_roots *roots; /* acme_chain_roots; NULL: none */
 
+	struct takeover *takeover; /* takeover.c; NULL: none */
+
 	unsigned outstanding; /* queries of the engine itself that will still call back */
 	unsigned parts_open;  /* while closing: parts that have not said closed */
 	bool closing;
@@ -144,6 +146,8 @@ void ari_close(struct acme *a);
 void preflights_close(struct acme *a);
 /* revoke.c: answers those that wait. */
 void revokes_close(struct acme *a);
+/* takeover.c: ends it, and answers who asked. */
+void takeover_close(struct acme *a);
 /* install.c: checks the certificate that came and puts it into the fleet's state. */
 void order_install(struct order *o, struct str chain_pem);
 void install_free(struct install *i);

@@ -12,6 +12,7 @@
 #include "control-plane/acme/fetch.h"
 
 #include <curl/curl.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -32,6 +33,7 @@ struct fetcher {
 	struct link fetches;
 	struct fetcher_conf conf;
 	char *ca_file, *ca_pem;
+	struct curl_slist *connect_to;
 	char from[ADDR_TEXT_SIZE + 8]; /* as CURLOPT_INTERFACE takes an address; "": any */
 	long resolve;		       /* CURL_IPRESOLVE_... */
 	unsigned handles_open;	       /* polls and the timer */
@@ -84,15 +86,21 @@ static void on_ready(uv_poll_t *uv, int status, int events)
 	reap(f);
 }
 
+static void fetcher_free(struct fetcher *f)
+{
+	curl_slist_free_all(f->connect_to);
+	free(f->ca_file);
+	free(f->ca_pem);
+	free(f);
+}
+
 static void handle_closed(struct fetcher *f)
 {
 	if (--f->handles_open > 0)
 		return;
 	if (f->closed)
 		f->closed(f->closed_arg);
-	free(f->ca_file);
-	free(f->ca_pem);
-	free(f);
+	fetcher_free(f);
 }
 
 static void on_watch_closed(uv_handle_t *uv)
@@ -201,13 +209,12 @@ int fetcher_create(struct fetcher **out, struct loop *l, const struct fetcher_co
 	f->ca_file = c->ca_file ? str_dup(str_from(c->ca_file)) : NULL;
 	f->ca_pem = c->ca_pem ? str_dup(str_from(c->ca_pem)) : NULL;
 	list_init(&f->fetches);
+	f->connect_to = c->connect_to ? curl_slist_append(NULL, c->connect_to) : NULL;
 	if ((c->ca_file && !f->ca_file) || (c->ca_pem && !f->ca_pem) ||
-	    curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
+	    (c->connect_to && !f->connect_to) || curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
 		goto fail;
 	if (set_from(f, c->from, e) != 0 || check_bundle(c->ca_file, e) != 0) {
-		free(f->ca_file);
-		free(f->ca_pem);
-		free(f);
+		fetcher_free(f);
 		return -1;
 	}
 	f->multi = curl_multi_init();
@@ -223,9 +230,7 @@ int fetcher_create(struct fetcher **out, struct loop *l, const struct fetcher_co
 	*out = f;
 	return 0;
 fail:
-	free(f->ca_file);
-	free(f->ca_pem);
-	free(f);
+	fetcher_free(f);
 	return err_memory(e, "HTTPS client");
 }
 
@@ -312,6 +317,9 @@ static void free_fetch(struct fetch *x)
 
 	list_remove(&x->link);
 	curl_easy_cleanup(x->easy);
+	if (x->fetcher->conf.secret)
+		for (struct curl_slist *h = x->headers; h; h = h->next)
+			OPENSSL_cleanse(h->data, strlen(h->data));
 	curl_slist_free_all(x->headers);
 	buf_deinit(&x->request_body);
 	buf_deinit(&x->body);
@@ -381,19 +389,24 @@ static void reap(struct fetcher *f)
 	}
 }
 
+static int add_line(struct fetch *x, const char *line)
+{
+	struct curl_slist *list = line ? curl_slist_append(x->headers, line) : x->headers;
+
+	if (line && !list)
+		return -1;
+	x->headers = list;
+	return 0;
+}
+
 static int add_header(struct fetch *x, const char *name, const char *value)
 {
 	char line[256];
-	struct curl_slist *list;
 
 	if (!value)
 		return 0;
 	snprintf(line, sizeof(line), "%s: %s", name, value);
-	list = curl_slist_append(x->headers, line);
-	if (!list)
-		return -1;
-	x->headers = list;
-	return 0;
+	return add_line(x, line);
 }
 
 /* Options that hold for every exchange. */
@@ -422,6 +435,12 @@ static void setup_limits(struct fetch *x)
 		curl_easy_setopt(x->easy, CURLOPT_CAINFO, x->fetcher->ca_file);
 		curl_easy_setopt(x->easy, CURLOPT_CAPATH, NULL);
 	}
+	if (c->insecure) {
+		curl_easy_setopt(x->easy, CURLOPT_SSL_VERIFYPEER, 0L);
+		curl_easy_setopt(x->easy, CURLOPT_SSL_VERIFYHOST, 0L);
+	}
+	if (x->fetcher->connect_to)
+		curl_easy_setopt(x->easy, CURLOPT_CONNECT_TO, x->fetcher->connect_to);
 	curl_easy_setopt(x->easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
 	curl_easy_setopt(x->easy, CURLOPT_OPENSOCKETDATA, x);
 	curl_easy_setopt(x->easy, CURLOPT_WRITEFUNCTION, on_body);
@@ -436,7 +455,7 @@ static int setup_request(struct fetch *x, const struct fetch_request *r, struct 
 {
 	if (add_header(x, "Content-Type", r->content_type) != 0 ||
 	    add_header(x, "Accept", r->accept) != 0 || add_header(x, "Host", r->host) != 0 ||
-	    add_header(x, "X-Cardea-Signature", r->signature) != 0 ||
+	    add_header(x, "X-Cardea-Signature", r->signature) != 0 || add_line(x, r->line) != 0 ||
 	    buf_add_str(&x->request_body, r->body, e) != 0 ||
 	    curl_easy_setopt(x->easy, CURLOPT_URL, r->url) != CURLE_OK)
 		return err_memory(e, "HTTPS request");
@@ -445,9 +464,13 @@ static int setup_request(struct fetch *x, const struct fetch_request *r, struct 
 		curl_easy_setopt(x->easy, CURLOPT_PROTOCOLS_STR, "http");
 	if (r->method == FETCH_HEAD)
 		curl_easy_setopt(x->easy, CURLOPT_NOBODY, 1L);
-	if (r->method != FETCH_POST)
+	if (r->method == FETCH_DELETE)
+		curl_easy_setopt(x->easy, CURLOPT_CUSTOMREQUEST, "DELETE");
+	if (r->method != FETCH_POST && r->method != FETCH_PUT)
 		return 0;
 	curl_easy_setopt(x->easy, CURLOPT_POST, 1L);
+	if (r->method == FETCH_PUT)
+		curl_easy_setopt(x->easy, CURLOPT_CUSTOMREQUEST, "PUT");
 	curl_easy_setopt(x->easy, CURLOPT_POSTFIELDS, buf_str(&x->request_body).ptr);
 	curl_easy_setopt(x->easy, CURLOPT_POSTFIELDSIZE, (long)x->request_body.len);
 	return 0;
@@ -469,6 +492,8 @@ int fetch_start(struct fetch **out, struct fetcher *f, const struct fetch_reques
 	x->done = done;
 	x->arg = arg;
 	x->body.limit = f->conf.body_max;
+	x->body.secret = f->conf.secret;
+	x->request_body.secret = f->conf.secret;
 	x->easy = curl_easy_init();
 	if (!x->easy) {
 		free_fetch(x);

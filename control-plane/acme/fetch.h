@@ -27,6 +27,11 @@ struct fetcher_conf {
 	uint64_t connect_timeout_ms; /* 10,000 */
 	uint64_t timeout_ms;	     /* for the whole exchange: 30,000 */
 	size_t body_max;	     /* 256 KiB */
+	bool secret;		     /* bodies and header lines are cleansed */
+	bool insecure;		     /* certificates are not looked at: the operator said so */
+	/* "HOST:PORT:WHERE:PORT": what a URL calls HOST is asked of WHERE, with HOST as SNI, as the
+	 * name that is verified and as Host. NULL: as the URL says. Copied */
+	const char *connect_to;
 };
 
 /* ERR_INVALID: the CA bundle cannot be read, or from is no address. */
@@ -35,17 +40,18 @@ int fetcher_create(struct fetcher **out, struct loop *l, const struct fetcher_co
 /* Drops what is under way without calling back, closes connections, frees; closed comes later. */
 void fetcher_close(struct fetcher *f, void (*closed)(void *arg), void *arg);
 
-enum fetch_method { FETCH_GET, FETCH_HEAD, FETCH_POST };
+enum fetch_method { FETCH_GET, FETCH_HEAD, FETCH_POST, FETCH_PUT, FETCH_DELETE };
 struct fetch_request {
 	enum fetch_method method;
 	const char *url;
-	struct str body;	  /* FETCH_POST. Copied */
-	const char *content_type; /* FETCH_POST */
+	struct str body;	  /* FETCH_POST, FETCH_PUT. Copied */
+	const char *content_type; /* the same */
 	const char *accept;	  /* NULL: anything */
 	/* Not NULL: fetched as an authority does for http-01, by plain http from whatever port,
 	 * with this Host. */
 	const char *host;
 	const char *signature; /* X-Cardea-Signature; NULL: none */
+	const char *line;      /* one more header line, "Name: value"; NULL: none. Copied */
 };
 
 /* Borrowed until the callback returns. */

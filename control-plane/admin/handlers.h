@@ -93,6 +93,8 @@ void acme_api_certificate(struct admin_request *r);
 /* acme_replace.c */
 void acme_replace_post(struct admin_request *r);
 void acme_replace_get(struct admin_request *r);
+/* acme_import.c */
+void acme_import_post(struct admin_request *r);
 /* acme_revoke.c */
 void acme_revoke_post(struct admin_request *r);
 

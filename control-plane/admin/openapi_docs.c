@@ -83,6 +83,8 @@ static const struct openapi_doc docs[] = {
 	 .body = "acme.replacement.wish", .answer = "acme.replacement", .status = 202},
 	{"/acme/replacements/:id", "get", "how far that is", .answer = "acme.replacement",
 	 .status = 200},
+	{"/acme/import", "post", "take over what Kong's plugin acme keeps in a storage",
+	 .body = "acme.import", .answer = "acme.imported", .status = 200},
 	{"/acme/accounts", "get", "accounts at authorities", .answer = "object", .status = 200},
 	{"/acme/accounts/:id", "patch", "change the contact", .body = "object", .answer = "object",
 	 .status = 200},
@@ -301,6 +303,28 @@ const struct openapi_part openapi_schemas[] = {
 	 ",\"waiting\":" NUMBER ",\"in_trouble\":" NUMBER ",\"created_at\":" NUMBER
 	 ",\"last_attempt\":" MAYBE_NUMBER ",\"problems\":{\"type\":\"array\",\"items\":" OBJECT
 	 "}}}"},
+	{"acme.import",
+	 "{\"type\":\"object\",\"properties\":{\"storage\":{\"type\":[\"string\",\"null\"],"
+	 "\"enum\":"
+	 "[\"redis\",\"consul\",\"vault\",null]},\"storage_config\":{\"type\":[\"object\",\"null\"]"
+	 "},"
+	 "\"api_uri\":{\"type\":[\"string\",\"null\"]},\"rows\":{\"type\":[\"array\",\"null\"],"
+	 "\"items\":{\"type\":\"object\",\"required\":[\"key\",\"value\"],\"properties\":"
+	 "{\"key\":" TEXT ",\"value\":" TEXT "}}},\"dry_run\":{\"type\":[\"boolean\",\"null\"]},"
+	 "\"force\":{\"type\":[\"boolean\",\"null\"]}}}"},
+	{"acme.imported",
+	 "{\"type\":\"object\",\"required\":[\"storage\",\"dry_run\",\"keys\",\"taken\","
+	 "\"unchanged\","
+	 "\"left\",\"refused\",\"rows\",\"rows_left_out\",\"revision\"],\"properties\":{"
+	 "\"storage\":" TEXT ",\"dry_run\":{\"type\":\"boolean\"},\"keys\":" NUMBER
+	 ",\"taken\":" NUMBER ",\"unchanged\":" NUMBER ",\"left\":" NUMBER ",\"refused\":" NUMBER
+	 ",\"rows_left_out\":" NUMBER ",\"revision\":" MAYBE_NUMBER
+	 ",\"rows\":{\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"key\","
+	 "\"kind\","
+	 "\"result\",\"reason\",\"certificate\",\"not_after\"],\"properties\":{\"key\":" TEXT
+	 ",\"kind\":" TEXT ",\"result\":{\"enum\":[\"taken\",\"unchanged\",\"left\",\"refused\"]},"
+	 "\"host\":" TEXT ",\"email\":" TEXT ",\"reason\":{\"type\":[\"string\",\"null\"]},"
+	 "\"certificate\":" MAYBE_OBJECT ",\"not_after\":" MAYBE_NUMBER "}}}}}"},
 	{"acme.revocation",
 	 "{\"type\":\"object\",\"properties\":{\"reason\":{\"type\":[\"string\",\"integer\"],"
 	 "\"default\":\"unspecified\",\"description\":\"of RFC 5280: unspecified (0), "

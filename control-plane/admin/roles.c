@@ -12,6 +12,8 @@ static const struct {
 } rules[] = {
 	{"/admin/...", READS | WRITES, ROLE_ADMIN},
 	{"/audit", READS, ROLE_OPERATOR},
+	/* Reads other servers, and takes private keys. */
+	{"/acme/import", WRITES, ROLE_ADMIN},
 	{"/acme/...", WRITES, ROLE_OPERATOR},
 	/* Whole configurations, with their keys. */
 	{"/config/...", READS | WRITES, ROLE_ADMIN},

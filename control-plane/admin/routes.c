@@ -56,6 +56,7 @@ const struct route admin_routes[] = {
 	{.pattern = "/acme/certificates/:host", .get = acme_api_certificate},
 	{.pattern = "/acme/certificates/:host/revoke", .post = acme_revoke_post},
 	{.pattern = "/acme/replacements", .post = acme_replace_post},
+	{.pattern = "/acme/import", .post = acme_import_post},
 	{.pattern = "/acme/replacements/:id", .get = acme_replace_get},
 	{.pattern = "/acme/accounts", .get = acme_accounts_list},
 	{.pattern = "/acme/accounts/:id",

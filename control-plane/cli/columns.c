@@ -197,6 +197,12 @@ static const struct column replacements[] = {
 	{"REPLACED", "valid", show_text},  {"WAITING", "waiting", show_text},
 	{"STOPPED", "stopped", show_text}, {"IN_TROUBLE", "in_trouble", show_text},
 };
+static const struct column takeovers[] = {
+	{"KIND", "kind", show_text},	  {"HOST", "host", show_text},
+	{"EMAIL", "email", show_text},	  {"RESULT", "result", show_text},
+	{"ENDS", "not_after", show_time}, {"REASON", "reason", show_text},
+	{"KEY", "key", show_text},
+};
 static const struct column nodes[] = {
 	{"ID", "id", show_text},
 	{"HOSTNAME", "hostname", show_text},
@@ -245,6 +251,7 @@ static const struct columns kinds[] = {
 	KIND(events),
 	KIND(revocations),
 	KIND(replacements),
+	KIND(takeovers),
 	KIND(plugins),
 	KIND(orders),
 	KIND(nodes),

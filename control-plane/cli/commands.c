@@ -47,6 +47,11 @@ const struct option_row cli_options[OPTION_COUNT] = {
 	[OPTION_TAG] = {"tag", 0, "TAG", NULL, "only with this tag"},
 	[OPTION_PER_MINUTE] = {"per-minute", 0, "N", NULL,
 			       "begin so many orders a minute (as the budgets allow)"},
+	[OPTION_STORAGE] = {"storage", 0, "redis|consul|vault", NULL,
+			    "Kong's storage to take from; its settings are the arguments"},
+	[OPTION_DRY_RUN] = {"dry-run", 0, NULL, NULL, "only show what would become of each key"},
+	[OPTION_FORCE] = {"force", 0, NULL, NULL,
+			  "replace manual certificates too, and those that end later"},
 	[OPTION_HELP] = {"help", 'h', NULL, NULL, "this help"},
 	[OPTION_VERSION] = {"version", 'V', NULL, NULL, "the version"},
 };
@@ -131,6 +136,16 @@ const struct command cli_commands[] = {
 	 .options = CLI_PRINTS | CLI_TAKES(OPTION_ISSUER) | CLI_TAKES(OPTION_TAG) |
 		    CLI_TAKES(OPTION_PER_MINUTE) | CLI_TAKES(OPTION_WAIT),
 	 .run = command_acme_replace},
+	{.name = "acme import",
+	 .arguments = "[FIELD=VALUE...]",
+	 .help = "take over accounts, certificates and hosts that Kong's plugin acme keeps: from "
+		 "--storage (host=..., password=@FILE, ...), from -f with acme_storage, or from "
+		 "the storage of the plugin here",
+	 .min = 0,
+	 .max = INT_MAX,
+	 .options = CLI_PRINTS | CLI_TAKES(OPTION_STORAGE) | CLI_TAKES(OPTION_FILE) |
+		    CLI_TAKES(OPTION_DRY_RUN) | CLI_TAKES(OPTION_FORCE),
+	 .run = command_acme_import},
 	{.name = "nodes",
 	 .arguments = "",
 	 .help = "data planes, and the revision that each holds",

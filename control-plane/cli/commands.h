@@ -41,6 +41,9 @@ enum cli_option {
 	OPTION_EXPIRING,
 	OPTION_TAG,
 	OPTION_PER_MINUTE,
+	OPTION_STORAGE,
+	OPTION_DRY_RUN,
+	OPTION_FORCE,
 	OPTION_HELP,
 	OPTION_VERSION,
 	OPTION_COUNT,
@@ -124,6 +127,8 @@ int command_acme_events(struct cli *c, int argc, char **argv, struct err *e) mus
 int command_acme_revoke(struct cli *c, int argc, char **argv, struct err *e) must_check;
 /* Nothing (replace.c): replaces many certificates, and shows how far it is. */
 int command_acme_replace(struct cli *c, int argc, char **argv, struct err *e) must_check;
+/* FIELD=VALUE... (takeover.c): takes over what Kong's plugin acme keeps in a storage. */
+int command_acme_import(struct cli *c, int argc, char **argv, struct err *e) must_check;
 /* What the fleet and the ACME engine do (overview.c). */
 int command_nodes(struct cli *c, int argc, char **argv, struct err *e) must_check;
 int command_orders(struct cli *c, int argc, char **argv, struct err *e) must_check;
