@@ -86,7 +86,13 @@ static int record(struct reader *r, struct record *out)
 	return 0;
 }
 
-static int take_srv(struct dns_record *d, struct reader r)
+/* A name that is the rest of a record's data: neither shorter nor longer. */
+static int last_name(struct reader r, const struct record *x, char out[DNS_NAME_SIZE])
+{
+	return name(&r, out) == 0 && r.at == x->data + x->data_len ? 0 : -1;
+}
+
+static int take_srv(struct dns_record *d, struct reader r, const struct record *x)
 {
 	uint32_t priority, weight, port;
 
@@ -95,7 +101,7 @@ static int take_srv(struct dns_record *d, struct reader r)
 	d->priority = (uint16_t)priority;
 	d->weight = (uint16_t)weight;
 	d->port = (uint16_t)port;
-	return name(&r, d->target);
+	return last_name(r, x, d->target);
 }
 
 static int take_data(struct dns_record *d, enum dns_type type, const struct reader *r,
@@ -105,7 +111,7 @@ static int take_data(struct dns_record *d, enum dns_type type, const struct read
 
 	*d = (struct dns_record){.priority = 0};
 	if (type == DNS_SRV)
-		return take_srv(d, data);
+		return take_srv(d, data, x);
 	if (x->data_len != (type == DNS_A ? 4 : 16))
 		return -1;
 	if (type == DNS_A) {
@@ -127,14 +133,12 @@ static int walk(struct dns_answer *out, enum dns_type type, struct reader r, uin
 
 	*moved = false;
 	for (uint32_t i = 0; i < answers; i++) {
-		struct reader data;
-
 		if (record(&r, &x) < 0)
 			return -1;
 		if (x.class != CLASS_IN || strcmp(x.owner, owner) != 0)
 			continue;
-		data = (struct reader){r.bytes, r.len, x.data};
-		if (x.type == DNS_CNAME && name(&data, next) == 0)
+		if (x.type == DNS_CNAME &&
+		    last_name((struct reader){r.bytes, r.len, x.data}, &x, next) == 0)
 			*moved = true;
 		else if (x.type != (unsigned)type || out->count == DNS_RECORDS_MAX)
 			continue;

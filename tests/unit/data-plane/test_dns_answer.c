@@ -93,6 +93,38 @@ static void test_f18_malformed(void **state)
 	}
 }
 
+/* A record whose length says that its name ends elsewhere: neither what is behind the record is
+ * taken for the name, nor does anything hide behind it. */
+static void test_length_of_names(void **state)
+{
+	static const struct {
+		enum dns_type type;
+		const char *name;
+		size_t data; /* bytes */
+	} rows[] = {{DNS_SRV, "s.test", 17}, {DNS_CNAME, "c.test", 8}};
+	struct err e = ERR_INIT;
+
+	(void)state;
+	server = (struct dns_server){.rcode = 0};
+	dns_server_set(&server, "s.test", DNS_SRV, 50, "1 2 8080 node.test", NULL);
+	dns_server_set(&server, "c.test", DNS_CNAME, 7, "d.test", NULL);
+	for (size_t i = 0; i < array_len(rows); i++) {
+		size_t q = dns_question(rows[i].name, rows[i].type, question);
+		size_t n = dns_server_answer(&server, question, q, bytes, sizeof(bytes));
+		size_t length = n - rows[i].data - 1;
+
+		assert_int_equal(bytes[length], rows[i].data);
+		for (size_t data = 0; data <= rows[i].data + 4; data++) {
+			memset(bytes + n, 0, 4);
+			bytes[length] = (unsigned char)data;
+			answer.count = 0;
+			if (dns_answer_parse(&answer, rows[i].type, bytes, n + 4, &e) == 0 &&
+			    data != rows[i].data)
+				fail_msg("%s with %zu bytes: taken", rows[i].name, data);
+		}
+	}
+}
+
 /* A name that points to itself, and one that points beyond. */
 static void test_pointers(void **state)
 {
@@ -117,6 +149,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_records),
 		cmocka_unit_test(test_f18_malformed),
+		cmocka_unit_test(test_length_of_names),
 		cmocka_unit_test(test_pointers),
 	};
 
