@@ -285,6 +285,11 @@ static void reply(struct exchange *x, unsigned status, struct str content_type, 
 static struct http_field retry_after_field = {{"retry-after", 11}, {"1", 1}};
 static const struct http_fields retry_after = {&retry_after_field, 1, 1};
 
+static size_t body_bytes(const struct exchange *x, struct str body)
+{
+	return str_eq(x->request.method, STR("HEAD")) ? 0 : body.len;
+}
+
 static void answer(struct exchange *x, unsigned status)
 {
 	struct http_server *server = x->session->server;
@@ -299,10 +304,10 @@ static void answer(struct exchange *x, unsigned status)
 		abort_with(x, NULL);
 		return;
 	}
-	if (server->on_refused && !x->was_open)
-		server->on_refused(x, status, server->arg);
 	if (server->error_body)
 		body = server->error_body(status, &type, server->arg);
+	if (server->on_refused && !x->was_open)
+		server->on_refused(x, status, body_bytes(x, body), server->arg);
 	reply(x, status, type, body, status == 503 ? &retry_after : NULL);
 }
 

@@ -86,8 +86,8 @@ struct http_server {
 	/* Counts what the session refused: reason is a row id or limit name. May be NULL. */
 	void (*on_rejected)(const char *reason, void *arg);
 	/* Told of an answer that the session makes to a request which the handler never sees: of
-	 * the request only what had come. May be NULL. */
-	void (*on_refused)(struct exchange *x, unsigned status, void *arg);
+	 * the request only what had come; bytes of the body that is sent. May be NULL. */
+	void (*on_refused)(struct exchange *x, unsigned status, size_t bytes, void *arg);
 	/* Told of each connection that ended (listener_done), when max_connections is used. May be
 	 * NULL. */
 	struct listener *listener;

@@ -85,9 +85,9 @@ void proxy_rejected(const char *reason, void *arg)
 	stats_rejected(p->options.stats, reason);
 }
 
-void proxy_refused(struct exchange *x, unsigned status, void *arg)
+void proxy_refused(struct exchange *x, unsigned status, size_t bytes, void *arg)
 {
-	request_account_refused(arg, x, status);
+	request_account_refused(arg, x, status, bytes);
 }
 
 bool proxy_overloaded(void *arg)

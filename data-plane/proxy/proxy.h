@@ -70,7 +70,7 @@ struct str proxy_error_body(unsigned status, struct str *content_type, void *arg
 /* For http_server.on_rejected. */
 void proxy_rejected(const char *reason, void *arg);
 /* For http_server.on_refused: a line of the access log. */
-void proxy_refused(struct exchange *x, unsigned status, void *arg);
+void proxy_refused(struct exchange *x, unsigned status, size_t bytes, void *arg);
 /* For http_server.overloaded: SL-09. */
 bool proxy_overloaded(void *arg);
 

@@ -222,7 +222,7 @@ static const char *tls_version(struct conn *c)
 	return ssl ? SSL_get_version(ssl) : NULL;
 }
 
-void request_account_refused(struct proxy *p, struct exchange *x, unsigned status)
+void request_account_refused(struct proxy *p, struct exchange *x, unsigned status, size_t bytes)
 {
 	struct conn *c = exchange_conn(x);
 	struct access_entry e;
@@ -234,5 +234,6 @@ void request_account_refused(struct proxy *p, struct exchange *x, unsigned statu
 	e.peer = conn_tcp_peer(c);
 	e.tls = tls_version(c);
 	e.status = status;
+	e.bytes_out = bytes;
 	access_log_write(p->options.edge->log, p->options.number, &e);
 }

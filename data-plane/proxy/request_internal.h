@@ -156,7 +156,7 @@ void request_tunnel_end(struct tunnel *t, const struct tunnel_end *end, void *ar
 /* It is over; why: of its exchange. */
 void request_account(struct request *r, const struct err *why);
 /* Answered without a struct request: a challenge, or by the session. */
-void request_account_refused(struct proxy *p, struct exchange *x, unsigned status);
+void request_account_refused(struct proxy *p, struct exchange *x, unsigned status, size_t bytes);
 
 /* request_answer.c */
 /* Counts and answers as request_answer_message does, for failures on the way to the upstream. */

@@ -39,7 +39,7 @@ bool request_challenge(struct exchange *x, struct proxy *p)
 	hits_add(p->options.hits, c->id);
 	stats_challenge_hit(p->options.stats);
 	stats_request(p->options.stats, 200);
-	request_account_refused(p, x, 200);
+	request_account_refused(p, x, 200, str_eq(r->method, STR("HEAD")) ? 0 : c->len);
 	exchange_reply(x, 200, STR("text/plain"), (struct str){c->key_authorization, c->len}, NULL);
 	return true;
 }

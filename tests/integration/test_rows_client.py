@@ -368,8 +368,10 @@ def test_access_log_line(trusting, upstream):
 def test_access_log_of_what_is_refused(trusting):
     with dial(trusting) as s:
         s.sendall(b"GET /refused HTTP/1.1\r\nHost: a\r\nBad Name: x\r\n\r\n")
-        assert read_answer(s)[0].status == 400
-    assert line_of(trusting, target="/refused")["status"] == 400
+        answer = read_answer(s)[0]
+        assert answer.status == 400 and len(answer.body) > 0
+    e = line_of(trusting, target="/refused")
+    assert e["status"] == 400 and e["bytes_out"] == len(answer.body)
 
 
 def test_access_log_of_what_becomes_too_large(planes, upstream):
