@@ -78,6 +78,18 @@ static void finish_err(struct change *c, const struct err *e)
 	finish(c, &p);
 }
 
+/* Whoever waits is told: without an answer neither its request nor the engine would ever end. */
+static void give_up(struct change *c)
+{
+	struct problem p;
+
+	problem_own(&p, "account",
+		    "the account's authority is being closed here, and whether it had taken the "
+		    "change is not known: look at the account, and try again");
+	p.status = 503;
+	finish(c, &p);
+}
+
 /* --- the row --- */
 
 static void on_stored(const struct store_result *r, void *arg)
@@ -87,7 +99,7 @@ static void on_stored(const struct store_result *r, void *arg)
 
 	c->running = false;
 	if (!account_awoke(a) || c->cancelled) {
-		free_change(c);
+		give_up(c);
 		return;
 	}
 	if (r->fault != STORE_OK) {
@@ -187,7 +199,7 @@ static void on_key(struct work *w)
 
 	c->running = false;
 	if (!account_awoke(c->account) || c->cancelled)
-		free_change(c);
+		give_up(c);
 	else if (!c->key)
 		finish_err(c, &c->err);
 	else if (seal_key(c, &sealed, &e) != 0)
@@ -258,7 +270,7 @@ void changes_cancel(struct account *a)
 		c->cancelled = true;
 		list_remove(&c->link);
 		if (!c->running)
-			free_change(c);
+			give_up(c);
 	}
 }
 

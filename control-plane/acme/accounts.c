@@ -80,7 +80,10 @@ static void on_changed(const struct problem *p, void *arg)
 		show(q);
 		return;
 	}
-	err_set(&r.err, ERR_INVALID, "%.400s", p->detail);
+	if (problem_is_own(p) && p->status == 503)
+		r.fault = STORE_UNAVAILABLE;
+	err_set(&r.err, r.fault == STORE_UNAVAILABLE ? ERR_UNAVAILABLE : ERR_INVALID, "%.400s",
+		p->detail);
 	end(q, &r);
 }
 

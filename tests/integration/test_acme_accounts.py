@@ -1,15 +1,18 @@
 """Accounts: external binding, given keys, contact, a key that is replaced while orders are under way, deactivation."""
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import http.server
 import json
 import ssl
 import threading
+import time
 import urllib.parse
 
 import pytest
+import requests
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from harness import wait_until
@@ -160,8 +163,8 @@ def pebble_cp(bare_cluster, pebble):
     return c
 
 
-def account(cp):
-    return next(a for a in cp.get("/acme/accounts").json()["data"] if a["email"] == "life@example.com" and not a["deactivated_at"])
+def account(cp, email="life@example.com"):
+    return next(a for a in cp.get("/acme/accounts").json()["data"] if a["email"] == email and not a["deactivated_at"])
 
 
 def test_key_rollover_at_pebble(pebble_cp, pebble):
@@ -197,3 +200,60 @@ def test_deactivation(pebble_cp):
     assert r.status_code == 200 and r.json()["deactivated_at"], r.text
     issue(cp, "another-account.example.com")
     assert account(cp)["id"] != a["id"] and account(cp)["url"] != a["url"]
+
+
+@pytest.fixture()
+def silent(ca):
+    """From `silent.set()` on the authority says nothing about accounts, until the test is over."""
+    begun, over = threading.Event(), threading.Event()
+    begun.asked = threading.Event()
+
+    def answer(a):
+        if begun.is_set():
+            begun.asked.set()
+            over.wait(60)
+
+    ca.answer["account"] = answer
+    yield begun
+    over.set()
+    ca.answer.clear()
+
+
+def waiting(cp, silent, email):
+    """A change that the authority has been asked for; the list gets what its caller is told."""
+    silent.set()
+    a, told = account(cp, email), []
+
+    def change():
+        with contextlib.suppress(requests.ConnectionError):
+            told.append(cp.patch(f"/acme/accounts/{a['id']}", json={"contact": ["mailto:new@example.com"]}).status_code)
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    assert silent.asked.wait(10)
+    return thread, told
+
+
+def test_stop_does_not_wait_for_a_change(bare_cluster, ca, silent):
+    c = add(bare_cluster, ca, acme_email="stop@example.com").start()
+    issue(c, "stop.example.com")
+    thread, told = waiting(c, silent, "stop@example.com")
+    started = time.monotonic()
+    assert c.process.stop() == 0
+    assert time.monotonic() - started < 10
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_authority_that_leaves_ends_a_change(bare_cluster, ca, silent):
+    c = bare_cluster.add_control_plane(acme_allow_private="on").start()
+    r = c.post("/acme_authorities", json={"name": "leaves", "directory": ca.directory, "ca_cert": ca.ca_file.read_text(), "contact": "leaves@example.com"})
+    assert r.status_code == 201, r.text
+    wait_until(lambda: c.get("/acme/authorities/status").json()["data"], 10, "the authority")
+    issue(c, "leaves.example.com")
+    thread, told = waiting(c, silent, "leaves@example.com")
+    assert c.delete("/acme_authorities/leaves").status_code == 204
+    thread.join(15)
+    assert told == [503]
+    started = time.monotonic()
+    assert c.process.stop() == 0 and time.monotonic() - started < 10
