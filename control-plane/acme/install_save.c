@@ -80,11 +80,11 @@ static json_t *tags_or_ours(json_t *tags)
 
 /* Which of the entity's two places the certificate takes, and which one stays. */
 struct place_names {
-	const char *cert, *key, *other_cert, *other_key;
+	const char *cert, *key, *other_cert, *other_key, *other_staple;
 };
 static const struct place_names places[] = {
-	{"cert", "key", "cert_alt", "key_alt"},
-	{"cert_alt", "key_alt", "cert", "key"},
+	{"cert", "key", "cert_alt", "key_alt", "ocsp_response_alt"},
+	{"cert_alt", "key_alt", "cert", "key", "ocsp_response"},
 };
 
 static const struct place_names *place_of(const struct order *o)
@@ -115,6 +115,12 @@ static int set_text(json_t *row, const char *name, struct str text)
 				   text.len ? json_stringn(text.ptr, text.len) : json_null());
 }
 
+/* As it was; none without a pair. */
+static void keep(json_t *row, const json_t *pair, const char *name)
+{
+	(void)set_text(row, name, str_from(row_text(pair, name)));
+}
+
 static void put_certificate(struct txn *t, const struct order *o)
 {
 	const struct install *i = o->install;
@@ -128,10 +134,9 @@ static void put_certificate(struct txn *t, const struct order *o)
 	if (row) {
 		(void)set_text(row, p->cert, buf_str(&i->chain));
 		(void)set_text(row, p->key, buf_str(&i->key_pem));
-		(void)set_text(row, p->other_cert,
-			       stays ? str_from(row_text(i->pair, p->other_cert)) : STR_NONE);
-		(void)set_text(row, p->other_key,
-			       stays ? str_from(row_text(i->pair, p->other_key)) : STR_NONE);
+		keep(row, stays ? i->pair : NULL, p->other_cert);
+		keep(row, stays ? i->pair : NULL, p->other_key);
+		keep(row, stays ? i->pair : NULL, p->other_staple);
 	}
 	/* What stays was read before: it must still be that. */
 	if (i->pair)

@@ -9,6 +9,7 @@ from cryptography import x509
 
 from harness import wait_until
 from scripted_ca import ScriptedCA
+from test_tls_rules import response
 
 ACME = "urn:ietf:params:acme:error:"
 
@@ -426,3 +427,21 @@ def test_second_of_a_pair_fails(acme_cluster, scripted, ca):
     assert names_of(leaf(acme_cluster.data_planes[0], host)) == [host]
     # The renewal of the first tries the second again.
     assert order_of(scripted, order["id"])["renew_at"]
+
+
+def test_renewing_one_of_a_pair_keeps_the_response_of_the_other(scripted, ca, database):
+    host = "stapled-pair.example.com"
+    assert issue(scripted, host, key_type_alt="rsa-2048").status_code == 201
+    order = scripted.get(f"/acme/orders?host={host}").json()["data"][-1]
+    path = f"/certificates/{order['certificate']['id']}"
+    before = scripted.get(path).json()
+    said = [response(x509.load_pem_x509_certificate(before[f].encode()), ca.root, ca.key) for f in ("cert", "cert_alt")]
+    r = scripted.patch(path, json={"ocsp_response": said[0], "ocsp_response_alt": said[1]})
+    assert r.status_code == 200, r.text
+    ca.answer["finalize"] = lambda asked: (400, {"type": ACME + "badPublicKey", "detail": "no RSA now"}, {}) if asked.order.number > number else None
+    number = max(ca.orders) + 1
+    sql(database, "UPDATE acme_orders SET renew_at = now() WHERE id = %s", order["id"])
+    wait_until(lambda: scripted.get(path).json()["cert"] != before["cert"], 30, "the first one is renewed")
+    now = scripted.get(path).json()
+    assert now["cert_alt"] == before["cert_alt"]
+    assert now["ocsp_response"] is None and now["ocsp_response_alt"] == said[1]
