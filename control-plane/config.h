@@ -52,6 +52,9 @@ struct cp_config {
 	char *acme_dns_webhook, *acme_dns_webhook_secret, *acme_dns_webhook_ca_file;
 	int64_t acme_dns_port, acme_dns_concurrency;
 	uint64_t acme_dns_timeout, acme_dns_propagation_timeout;
+	bool ocsp_fetch, ocsp_allow_private;
+	uint64_t ocsp_timeout;
+	int64_t ocsp_fetches_max;
 	bool tls_certificate_verify;
 	int acme_key_type;
 	int64_t acme_max_in_flight, acme_park_after;

@@ -199,6 +199,10 @@ static int start_acme(struct control_plane *cp, struct err *e)
 
 	if (store_read_only(cp->store))
 		return 0;
+	conf.ocsp_fetch = c->ocsp_fetch;
+	conf.ocsp_allow_private = c->ocsp_allow_private;
+	conf.ocsp_timeout_ms = c->ocsp_timeout;
+	conf.ocsp_fetches_max = (unsigned)c->ocsp_fetches_max;
 	conf.webhook_url = c->acme_webhook_url;
 	conf.webhook_secret = c->acme_webhook_secret;
 	conf.webhook_ca_file = c->acme_webhook_ca_file;

@@ -1,27 +1,33 @@
 #include "common/pki/staple.h"
 
 #include <openssl/err.h>
-#include <openssl/ocsp.h>
 
+#include "common/core/clock.h"
 #include "common/pki/cert.h"
+#include "common/pki/ocsp.h"
 
-/* The caller frees it. NULL: none, e says why. */
-static OCSP_BASICRESP *parse(struct str der, struct err *e)
+/* The caller frees it. NULL: none, e says why, and with an answer that is a refusal, *refused is
+ * its code. */
+static OCSP_BASICRESP *parse(struct str der, int *refused, struct err *e)
 {
 	const unsigned char *at = (const unsigned char *)der.ptr;
 	OCSP_RESPONSE *response = NULL;
 	OCSP_BASICRESP *basic = NULL;
+	int status = OCSP_RESPONSE_STATUS_SUCCESSFUL;
 
+	*refused = 0;
 	if (der.len == 0 || der.len > STAPLE_MAX) {
 		err_set(e, ERR_INVALID, "%zu bytes: 1 to %d are allowed", der.len, STAPLE_MAX);
 		return NULL;
 	}
 	response = d2i_OCSP_RESPONSE(NULL, &at, (long)der.len);
+	if (response)
+		status = OCSP_response_status(response);
 	if (!response || at != (const unsigned char *)der.ptr + der.len)
 		err_set(e, ERR_INVALID, "not the DER of an OCSP response");
-	else if (OCSP_response_status(response) != OCSP_RESPONSE_STATUS_SUCCESSFUL)
+	else if (status != OCSP_RESPONSE_STATUS_SUCCESSFUL)
 		err_set(e, ERR_INVALID, "the responder answered: %s",
-			OCSP_response_status_str(OCSP_response_status(response)));
+			OCSP_response_status_str(status));
 	else
 		basic = OCSP_response_get1_basic(response);
 	if (basic && OCSP_resp_count(basic) != 1) {
@@ -29,10 +35,10 @@ static OCSP_BASICRESP *parse(struct str der, struct err *e)
 			OCSP_resp_count(basic));
 		OCSP_BASICRESP_free(basic);
 		basic = NULL;
-	} else if (!basic && response &&
-		   OCSP_response_status(response) == OCSP_RESPONSE_STATUS_SUCCESSFUL) {
+	} else if (!basic && response && status == OCSP_RESPONSE_STATUS_SUCCESSFUL) {
 		err_set(e, ERR_INVALID, "not a basic OCSP response");
 	}
+	*refused = status;
 	OCSP_RESPONSE_free(response);
 	ERR_clear_error();
 	return basic;
@@ -52,7 +58,8 @@ static int read_single(OCSP_BASICRESP *basic, int *status, int64_t *from, int64_
 
 int staple_span(struct str der, int64_t *from, int64_t *until, struct err *e)
 {
-	OCSP_BASICRESP *basic = parse(der, e);
+	int refused;
+	OCSP_BASICRESP *basic = parse(der, &refused, e);
 	int status, rc = basic ? read_single(basic, &status, from, until, e) : -1;
 
 	OCSP_BASICRESP_free(basic);
@@ -78,24 +85,6 @@ static bool is_about(OCSP_BASICRESP *basic, X509 *leaf, X509 *issuer)
 	return same;
 }
 
-/* The signer leads to the issuer and to nobody else, as things were when it was made. */
-static bool is_signed(OCSP_BASICRESP *basic, X509 *issuer, int64_t at)
-{
-	X509_STORE *store = X509_STORE_new();
-	STACK_OF(X509) *known = sk_X509_new_null();
-	bool good = false;
-
-	if (store && known && X509_STORE_add_cert(store, issuer) &&
-	    X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN) &&
-	    sk_X509_push(known, issuer) > 0) {
-		X509_VERIFY_PARAM_set_time(X509_STORE_get0_param(store), (time_t)at);
-		good = OCSP_basic_verify(basic, known, store, 0) == 1;
-	}
-	sk_X509_free(known);
-	X509_STORE_free(store);
-	return good;
-}
-
 static int check(OCSP_BASICRESP *basic, X509 *leaf, X509 *issuer, struct err *e)
 {
 	int64_t from, until;
@@ -108,16 +97,67 @@ static int check(OCSP_BASICRESP *basic, X509 *leaf, X509 *issuer, struct err *e)
 			       OCSP_cert_status_str(status));
 	if (!is_about(basic, leaf, issuer))
 		return err_set(e, ERR_INVALID, "it is about another certificate");
-	if (issuer && !is_signed(basic, issuer, from))
+	if (issuer && !ocsp_is_signed(basic, issuer, from))
 		return err_openssl(e, ERR_INVALID, "its signature is not the issuer's");
 	return 0;
 }
 
 int staple_check(struct str der, X509 *leaf, X509 *issuer, struct err *e)
 {
-	OCSP_BASICRESP *basic = parse(der, e);
+	int refused;
+	OCSP_BASICRESP *basic = parse(der, &refused, e);
 	int rc = basic ? check(basic, leaf, issuer, e) : -1;
 
+	OCSP_BASICRESP_free(basic);
+	ERR_clear_error();
+	return rc;
+}
+
+/* --- of responders --- */
+
+static void read_status(OCSP_BASICRESP *basic, struct staple_answer *out)
+{
+	ASN1_GENERALIZEDTIME *revoked = NULL;
+	int status = OCSP_single_get0_status(OCSP_resp_get0(basic, 0), &out->reason, &revoked, NULL,
+					     NULL);
+
+	out->status = status == V_OCSP_CERTSTATUS_GOOD	    ? STAPLE_GOOD
+		      : status == V_OCSP_CERTSTATUS_REVOKED ? STAPLE_REVOKED
+							    : STAPLE_UNKNOWN;
+	if (out->status != STAPLE_REVOKED)
+		out->reason = -1;
+	if (cert_time(revoked, &out->revoked_at) != 0)
+		out->revoked_at = 0;
+}
+
+static int read_answer(OCSP_BASICRESP *basic, X509 *leaf, X509 *issuer, struct staple_answer *out,
+		       struct err *e)
+{
+	int64_t now = clock_wall_s();
+	int status;
+
+	if (read_single(basic, &status, &out->from, &out->until, e) != 0)
+		return -1;
+	if (!is_about(basic, leaf, issuer))
+		return err_set(e, ERR_INVALID, "it is about another certificate");
+	if (!ocsp_is_signed(basic, issuer, now))
+		return err_openssl(e, ERR_INVALID, "its signature is not the issuer's");
+	if (out->from > now + STAPLE_SKEW_S)
+		return err_set(e, ERR_INVALID, "it begins in the future");
+	if (out->until <= now || out->until <= out->from)
+		return err_set(e, ERR_INVALID, "it has ended");
+	read_status(basic, out);
+	return 0;
+}
+
+int staple_read(struct str der, X509 *leaf, X509 *issuer, struct staple_answer *out, struct err *e)
+{
+	OCSP_BASICRESP *basic;
+	int rc;
+
+	*out = (struct staple_answer){.reason = -1};
+	basic = parse(der, &out->refused, e);
+	rc = basic ? read_answer(basic, leaf, issuer, out, e) : -1;
 	OCSP_BASICRESP_free(basic);
 	ERR_clear_error();
 	return rc;

@@ -14,6 +14,7 @@
 #include "control-plane/acme/engine.h"
 #include "control-plane/acme/names.h"
 #include "control-plane/acme/show.h"
+#include "control-plane/acme/stapling.h"
 
 enum { TIMERS = 3 };
 
@@ -62,6 +63,7 @@ static int load_roots(struct acme *a, struct err *e)
 static void free_engine(struct acme *a)
 {
 	map_deinit(&a->by_id);
+	stapling_free(a);
 	free(a->authorities_seen);
 	json_decref(a->policy);
 	acme_conf_free(&a->conf);
@@ -121,7 +123,7 @@ int acme_start(struct acme **out, struct loop *l, struct store *s, struct fleet 
 	map_init(&a->by_id);
 	init_groups(a);
 	if (acme_conf_copy(&a->conf, c, e) != 0 || load_roots(a, e) != 0 ||
-	    setup_metrics(a, e) != 0 || dns01_metrics(a, e) != 0 ||
+	    setup_metrics(a, e) != 0 || dns01_metrics(a, e) != 0 || stapling_start(a, e) != 0 ||
 	    authorities_start(a, c->authority, e) != 0) {
 		free_engine(a);
 		return -1;
@@ -175,6 +177,7 @@ static void count_parts(struct acme *a)
 	a->parts_open += a->preflight_fetcher != NULL;
 	a->parts_open += a->notice_fetcher != NULL;
 	a->parts_open += a->dns01.fetcher != NULL;
+	a->parts_open += stapling_parts(a);
 	list_for_each(it, &a->authorities) a->parts_open++;
 	list_for_each(it, &a->leaving) a->parts_open++;
 }
@@ -193,6 +196,7 @@ void acme_close(struct acme *a, void (*closed)(void *arg), void *arg)
 	takeover_close(a);
 	notices_close(a);
 	dns01_close(a);
+	stapling_close(a);
 	timer_close(&a->tick, on_tick_closed);
 	timer_close(&a->beat, on_beat_closed);
 	timer_close(&a->take_timer, on_take_closed);

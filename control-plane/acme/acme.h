@@ -57,10 +57,14 @@ struct acme_conf {
 	bool barrier_required; /* acme_barrier_policy = require: retry later instead of going on
 				  without the late nodes */
 	unsigned park_after; /* acme_park_after: failures in a row by the fault of a name's owner */
-	double renew_fraction; /* acme_renew_fraction: renew when so much of the lifetime is left:
-				  0.333 */
-	uint64_t lease_ms;     /* acme_lease: 15,000 */
-	bool audit;	       /* audit_log: what the engine writes is noted */
+	double renew_fraction;	 /* acme_renew_fraction: renew when so much of the lifetime is left:
+				    0.333 */
+	uint64_t lease_ms;	 /* acme_lease: 15,000 */
+	bool ocsp_fetch;	 /* ocsp_fetch: responders are asked about certificates */
+	bool ocsp_allow_private; /* ocsp_allow_private: also those on private addresses */
+	uint64_t ocsp_timeout_ms;  /* ocsp_timeout: for one question: 10,000 */
+	unsigned ocsp_fetches_max; /* ocsp_fetches_max: questions at a time: 8 */
+	bool audit;		   /* audit_log: what the engine writes is noted */
 	struct metrics *metrics;
 };
 
@@ -189,7 +193,7 @@ enum account_change_kind {
 void acme_accounts(struct acme *a, store_done done, void *arg);
 /* value: see the kind; copied. rows[0]: the account afterwards. STORE_NOT_FOUND: none with this id
  * at an authority that is configured; STORE_FAILED with ERR_INVALID: the authority, or the key,
- * says no. */
+ * says no; STORE_UNAVAILABLE: closed meanwhile. */
 void acme_account_change(struct acme *a, struct str id, enum account_change_kind kind,
 			 const json_t *value, const struct store_note *note, store_done done,
 			 void *arg);

@@ -63,6 +63,7 @@ struct acme {
 	struct link ari_asks;		   /* of ari.c, under way */
 	bool ari_claiming;
 	uint64_t ari_learn_ns;	   /* not sooner */
+	struct stapling *stapling; /* stapling.h; NULL: off */
 	struct chain_roots *roots; /* acme_chain_roots; NULL: none */
 
 	struct takeover *takeover; /* takeover.c; NULL: none */

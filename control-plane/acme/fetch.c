@@ -331,9 +331,8 @@ static void describe_failure(const struct fetch *x, CURLcode code, struct err *e
 	const char *text = x->error[0] ? x->error : curl_easy_strerror(code);
 
 	if (x->refused)
-		err_set(e, ERR_DENIED,
-			"address refused: it is private or loopback (allowed by "
-			"acme_allow_private)");
+		err_set(e, ERR_DENIED, "address refused: it is private or loopback (allowed by %s)",
+			x->fetcher->conf.responder ? "ocsp_allow_private" : "acme_allow_private");
 	else if (x->too_long)
 		err_set(e, ERR_LIMIT,
 			"answer too long: more than %zu bytes of body or %d of header",
@@ -414,7 +413,8 @@ static void setup_limits(struct fetch *x)
 {
 	const struct fetcher_conf *c = &x->fetcher->conf;
 
-	curl_easy_setopt(x->easy, CURLOPT_PROTOCOLS_STR, c->own ? "http,https" : "https");
+	curl_easy_setopt(x->easy, CURLOPT_PROTOCOLS_STR,
+			 c->own || c->responder ? "http,https" : "https");
 	curl_easy_setopt(x->easy, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(x->easy, CURLOPT_PROXY, "");
 	curl_easy_setopt(x->easy, CURLOPT_NOSIGNAL, 1L);
@@ -476,13 +476,20 @@ static int setup_request(struct fetch *x, const struct fetch_request *r, struct 
 	return 0;
 }
 
+static int gate(const struct fetcher *f, struct str url, struct err *e)
+{
+	if (f->conf.own)
+		return url_gate_own(url, e);
+	return f->conf.responder ? url_gate_responder(url, f->conf.allow_private, e)
+				 : url_gate(url, f->conf.allow_private, e);
+}
+
 int fetch_start(struct fetch **out, struct fetcher *f, const struct fetch_request *r,
 		fetch_done done, void *arg, struct err *e)
 {
 	struct fetch *x;
 
-	if (!r->host && (f->conf.own ? url_gate_own(str_from(r->url), e)
-				     : url_gate(str_from(r->url), f->conf.allow_private, e)) != 0)
+	if (!r->host && gate(f, str_from(r->url), e) != 0)
 		return -1;
 	x = calloc(1, sizeof(*x));
 	if (!x)

@@ -24,6 +24,7 @@ struct fetcher_conf {
 					they go to; NULL or "": any. Copied */
 	bool allow_private;	     /* see url_gate */
 	bool own;		     /* the operator's URLs: url_gate_own instead */
+	bool responder;		     /* those of certificates: url_gate_responder instead */
 	uint64_t connect_timeout_ms; /* 10,000 */
 	uint64_t timeout_ms;	     /* for the whole exchange: 30,000 */
 	size_t body_max;	     /* 256 KiB */

@@ -4,6 +4,7 @@
 
 #include "common/core/log.h"
 #include "control-plane/acme/engine.h"
+#include "control-plane/acme/ids.h"
 
 enum { UNDER_WAY_MAX = 2 }; /* one is written while the next is put together */
 
@@ -135,7 +136,7 @@ int group_names(const struct group_batch *b, struct buf *out, struct err *e)
 int group_ids(const struct group_batch *b, struct buf *out, struct err *e)
 {
 	for (size_t i = 0; i < b->count; i++)
-		if (buf_addf(out, e, "%s%s", i ? "," : "{", b->orders[i]->id) != 0)
+		if (ids_add(out, b->orders[i]->id, e) != 0)
 			return -1;
-	return buf_add_str(out, STR("}"), e);
+	return ids_end(out, e);
 }

@@ -8,6 +8,7 @@
 #include "common/core/codec.h"
 #include "common/core/log.h"
 #include "control-plane/acme/engine.h"
+#include "control-plane/acme/renewal_sql.h"
 
 enum { NUMBER_SIZE = 24 };
 
@@ -23,28 +24,23 @@ struct replace {
 
 /* $1: first authority, $2: directory, $3: tag, $4: the replacement, $5: so many, $6: how many went
  * before, $7: per minute or 0. Its own certificates are not replaced again while it goes on. */
+#define KEPT RENEWAL_KEPT("due")
+#define MORE ", lane, urgent_at, replacement, events, next_attempt"
+#define VALUES                                                                                     \
+	", CASE WHEN d.urgent <= now() THEN 0 ELSE 1 END, d.urgent, $4::uuid, "                    \
+	"acme_event('replaces', 'mass replacement'), CASE WHEN $7::bigint > 0 THEN now() + "       \
+	"(($6::bigint + row_number() OVER (ORDER BY d.not_after) - 1) * 60.0 / $7::bigint) * "     \
+	"interval '1 second' ELSE now() END"
+#define MADE RENEWAL_INSERT(MORE, "$1", VALUES, "due")
 static const char replace_sql[] =
 	"WITH due AS (SELECT o.*, o.not_after - (o.not_after - o.renew_at) * 0.15 AS urgent FROM "
 	"acme_orders o WHERE o.state = 'valid' AND o.renew_at IS NOT NULL AND o.replacement IS "
 	"DISTINCT FROM $4::uuid AND ($2::text IS NULL OR o.ca = $2) AND ($3::text IS NULL OR "
 	"EXISTS (SELECT 1 FROM certificates c WHERE c.id = o.certificate_id AND $3 = ANY "
-	"(c.tags))) ORDER BY o.not_after LIMIT $5::bigint FOR UPDATE SKIP LOCKED), "
-	"kept AS (SELECT d.id, row_number() OVER (ORDER BY d.not_after) AS place, array_agg(n "
-	"ORDER BY n COLLATE \"C\") AS names FROM due d, unnest(string_to_array(concat_ws(' ', "
-	"d.host, nullif(d.more, '')), ' ')) n WHERE EXISTS (SELECT 1 FROM snis s WHERE "
-	"lower(s.name) = n AND s.certificate = d.certificate_id) GROUP BY d.id, d.not_after), "
-	"made AS (INSERT INTO acme_orders (id, host, more, directory, key_type, key_type_alt, "
-	"renewal, renews, replaces, profile, profile_required, preferred_chain, wanted_not_after, "
-	"lane, urgent_at, ca_before, replacement, events, next_attempt) SELECT gen_random_uuid(), "
-	"k.names[1], array_to_string(k.names[2:], ' '), $1, d.key_type, d.key_type_alt, true, "
-	"d.id, d.ari_id, d.profile, d.profile_required, d.preferred_chain, now() + "
-	"(d.wanted_not_after - d.created_at), CASE WHEN d.urgent <= now() THEN 0 ELSE 1 END, "
-	"d.urgent, d.ca, $4::uuid, acme_event('replaces', 'mass replacement'), CASE WHEN "
-	"$7::bigint > 0 THEN now() + (($6::bigint + k.place - 1) * 60.0 / $7::bigint) * interval "
-	"'1 second' ELSE now() END FROM due d JOIN kept k USING (id) ON CONFLICT (directory, host, "
-	"md5(more)) WHERE state NOT IN ('valid', 'failed') DO NOTHING RETURNING id, renews), "
-	"cleared AS (UPDATE acme_orders o SET renew_at = NULL FROM due WHERE o.id = due.id) "
-	"SELECT due.id, made.id AS made FROM due LEFT JOIN made ON made.renews = due.id";
+	"(c.tags))) ORDER BY o.not_after LIMIT $5::bigint FOR UPDATE SKIP LOCKED), " KEPT
+	", made AS (" MADE "DO NOTHING RETURNING id, renews), cleared AS (UPDATE acme_orders o SET "
+	"renew_at = NULL FROM due WHERE o.id = due.id) SELECT due.id, made.id AS made FROM due "
+	"LEFT JOIN made ON made.renews = due.id";
 
 static void replace_free(struct replace *p)
 {

@@ -16,6 +16,8 @@
 #include "common/core/log.h"
 #include "common/pki/cert.h"
 #include "control-plane/acme/engine.h"
+#include "control-plane/acme/ids.h"
+#include "control-plane/acme/renewal_sql.h"
 #include "control-plane/acme/verdict.h"
 
 struct revoke {
@@ -70,24 +72,16 @@ static void end_err(struct revoke *v, enum store_fault fault, const struct err *
 /* $1: orders whose certificate is revoked, $2: code, $3: its name, $4: order whose names get
  * another certificate, or null, $5: its lane, $6: the first authority. An order that is at work on
  * the same names is that replacement: its key is not the revoked one's. */
+#define KEPT RENEWAL_KEPT("d")
+#define MADE                                                                                       \
+	RENEWAL_INSERT(", lane, events", "$6", ", $5::integer, acme_event('replaces', $3)", "d")   \
+	RENEWAL_HURRY
 static const char note_sql[] =
 	"WITH told AS (UPDATE acme_orders SET revoked_at = coalesce(revoked_at, now()), "
 	"revocation_reason = $2::integer, renew_at = NULL, ari_next = NULL, events = "
 	"acme_events(events, acme_event('revoked', $3)) WHERE id = ANY ($1::uuid[]) RETURNING id), "
-	"kept AS (SELECT d.id, array_agg(n ORDER BY n COLLATE \"C\") AS names FROM acme_orders d, "
-	"unnest(string_to_array(concat_ws(' ', d.host, nullif(d.more, '')), ' ')) n WHERE d.id = "
-	"$4::uuid AND EXISTS (SELECT 1 FROM snis s WHERE lower(s.name) = n AND s.certificate = "
-	"d.certificate_id) GROUP BY d.id), "
-	"made AS (INSERT INTO acme_orders AS h (id, host, more, directory, key_type, key_type_alt, "
-	"renewal, renews, replaces, profile, profile_required, preferred_chain, wanted_not_after, "
-	"lane, ca_before, events) SELECT gen_random_uuid(), k.names[1], "
-	"array_to_string(k.names[2:], ' '), $6, d.key_type, d.key_type_alt, true, d.id, d.ari_id, "
-	"d.profile, d.profile_required, d.preferred_chain, now() + (d.wanted_not_after - "
-	"d.created_at), $5::integer, d.ca, acme_event('replaces', $3) FROM acme_orders d JOIN kept "
-	"k USING (id) ON CONFLICT (directory, host, md5(more)) WHERE state NOT IN ('valid', "
-	"'failed') DO UPDATE SET lane = least(h.lane, excluded.lane), next_attempt = "
-	"least(h.next_attempt, now()), events = acme_events(h.events, excluded.events) RETURNING "
-	"id) "
+	"d AS (SELECT * FROM acme_orders WHERE id = $4::uuid), " KEPT ", made AS (" MADE
+	"RETURNING id) "
 	"SELECT (SELECT count(*) FROM told) AS told, (SELECT id FROM made) AS replacement";
 
 static void on_noted(const struct store_result *r, void *arg)
@@ -116,19 +110,17 @@ static void on_noted(const struct store_result *r, void *arg)
 	json_decref(all.rows);
 }
 
-/* "{id,id}" */
 static int ids_text(const struct revoke *v, struct buf *out)
 {
 	const json_t *id;
 	size_t i;
-	int rc = buf_add_str(out, STR("{"), NULL);
 
 	json_array_foreach(v->done, i, id)
 	{
-		if (rc == 0)
-			rc = buf_addf(out, NULL, "%s%s", i ? "," : "", json_string_value(id));
+		if (ids_add(out, json_string_value(id), NULL) != 0)
+			return -1;
 	}
-	return rc == 0 ? buf_add_str(out, STR("}"), NULL) : -1;
+	return ids_end(out, NULL);
 }
 
 static void note(struct revoke *v)

@@ -10,8 +10,12 @@
 #include "common/core/clock.h"
 #include "common/core/log.h"
 #include "control-plane/acme/engine.h"
+#include "control-plane/acme/ids.h"
+#include "control-plane/acme/renewal_sql.h"
+#include "control-plane/acme/stapling.h"
 
 enum { TICK_MS = 1000, TAKE_PAUSE_MS = 10 };
+enum { PRUNE_BATCH = 10000 }; /* as in the statements */
 static const uint64_t adopt_every_ns = UINT64_C(60) * 1000000000;
 static const uint64_t prune_every_ns = UINT64_C(3600) * 1000000000;
 
@@ -25,16 +29,12 @@ static void add_quoted(struct buf *out, const char *separator, const char *text)
 /* Orders at work as a PostgreSQL array literal: "{id,id}". */
 static int list_ids(const struct acme *a, struct buf *out)
 {
-	const char *separator = "";
-
-	if (buf_add_str(out, STR("{"), NULL) != 0)
-		return -1;
 	list_for_each(it, &a->orders)
 	{
-		add_quoted(out, separator, container_of(it, struct order, link)->id);
-		separator = ",";
+		if (ids_add(out, container_of(it, struct order, link)->id, NULL) != 0)
+			return -1;
 	}
-	return buf_add_str(out, STR("}"), NULL);
+	return ids_end(out, NULL);
 }
 
 /* Directories of the authorities: of all, or of those that take orders now. room: how many those
@@ -257,26 +257,16 @@ static void beat(struct timer *t)
 
 /* --- renewal --- */
 
-/* A name whose SNI was deleted, or moved to another certificate, is not ours to renew any more; the
- * others are renewed without it. */
+#define KEPT RENEWAL_KEPT("due")
+#define VALUES ", CASE WHEN d.urgent <= now() THEN 0 ELSE 1 END, d.urgent"
+#define MADE RENEWAL_INSERT(", lane, urgent_at", "$1", VALUES, "due")
 static const char renew_sql[] =
 	"WITH due AS (SELECT *, not_after - (not_after - renew_at) * 0.15 AS urgent FROM "
 	"acme_orders WHERE state = 'valid' AND renew_at IS NOT NULL AND (renew_at <= now() OR "
-	"$2::boolean) ORDER BY renew_at LIMIT $3 FOR UPDATE SKIP LOCKED), "
-	"kept AS (SELECT d.id, array_agg(n ORDER BY n COLLATE \"C\") AS names FROM due d, "
-	"string_to_array(concat_ws(' ', d.host, nullif(d.more, '')), ' ') l, unnest(l) n WHERE "
-	"EXISTS (SELECT 1 FROM snis s WHERE lower(s.name) = n AND s.certificate = "
-	"d.certificate_id) GROUP BY d.id), "
-	"made AS (INSERT INTO acme_orders (id, host, more, directory, key_type, key_type_alt, "
-	"renewal, renews, replaces, profile, profile_required, preferred_chain, wanted_not_after, "
-	"lane, urgent_at, ca_before) SELECT gen_random_uuid(), k.names[1], "
-	"array_to_string(k.names[2:], ' '), $1, d.key_type, d.key_type_alt, true, d.id, d.ari_id, "
-	"d.profile, d.profile_required, d.preferred_chain, now() + (d.wanted_not_after - "
-	"d.created_at), CASE WHEN d.urgent <= now() THEN 0 ELSE 1 END, d.urgent, d.ca FROM due d "
-	"JOIN kept k USING (id) ON CONFLICT (directory, host, md5(more)) WHERE state NOT IN "
-	"('valid', 'failed') DO NOTHING RETURNING id, renews), "
-	"cleared AS (UPDATE acme_orders o SET renew_at = NULL FROM due WHERE o.id = due.id) "
-	"SELECT due.id, made.id AS made FROM due LEFT JOIN made ON made.renews = due.id";
+	"$2::boolean) ORDER BY renew_at LIMIT $3 FOR UPDATE SKIP LOCKED), " KEPT ", made AS (" MADE
+	"DO NOTHING RETURNING id, renews), cleared AS (UPDATE acme_orders o SET "
+	"renew_at = NULL FROM due WHERE o.id = due.id) SELECT due.id, made.id AS made FROM due "
+	"LEFT JOIN made ON made.renews = due.id";
 
 size_t schedule_made(const json_t *rows)
 {
@@ -420,14 +410,26 @@ static void adopt(struct acme *a)
 
 /* --- old rows --- */
 
-static void on_pruned(const struct store_result *r, void *arg)
-{
-	struct acme *a = arg;
+static void prune_challenges(struct acme *a);
+static void prune_orders(struct acme *a);
+static void prune_buckets(struct acme *a);
 
+/* gone: how many of a batch went; all of it: there may be more, which go in turn, so that neither a
+ * flood grows a table for hours nor one statement holds it for long. */
+static void on_pruned(struct acme *a, const struct store_result *r, uint64_t gone,
+		      void (*more)(struct acme *a))
+{
 	if (!acme_awoke(a))
 		return;
 	if (r->fault != STORE_OK)
-		log_warn("old orders cannot be removed", log_err(&r->err));
+		log_warn("rows that are not needed any more cannot be removed", log_err(&r->err));
+	else if (gone >= PRUNE_BATCH)
+		more(a);
+}
+
+static void on_challenges_pruned(const struct store_result *r, void *arg)
+{
+	on_pruned(arg, r, r->affected, prune_challenges);
 }
 
 /* What a pre-flight could not take away any more. */
@@ -435,36 +437,52 @@ static void prune_challenges(struct acme *a)
 {
 	acme_sleep(a);
 	store_query(a->store,
-		    "DELETE FROM acme_challenges c WHERE created_at < now() - interval '1 hour' "
-		    "AND key_authorization LIKE 'preflight.%'",
-		    NULL, 0, on_pruned, a);
+		    "DELETE FROM acme_challenges WHERE id IN (SELECT id FROM acme_challenges WHERE "
+		    "created_at < now() - interval '1 hour' AND key_authorization LIKE "
+		    "'preflight.%' LIMIT 10000)",
+		    NULL, 0, on_challenges_pruned, a);
 }
 
-static void on_buckets_pruned(const struct store_result *r, void *arg)
+static void on_orders_pruned(const struct store_result *r, void *arg)
 {
-	struct acme *a = arg;
-
-	if (acme_awoke(a) && r->fault != STORE_OK)
-		log_warn("idle budgets cannot be removed", log_err(&r->err));
+	on_pruned(arg, r, r->affected, prune_orders);
 }
 
-/* Ended orders that nothing refers to any more are kept for a month, for those who ask why; budgets
- * that are full again are not kept. */
-static void prune(struct acme *a)
+/* Ended orders that nothing refers to any more are kept for a month, for those who ask why. */
+static void prune_orders(struct acme *a)
 {
-	if (clock_mono_ns() < a->prune_at_ns)
-		return;
-	a->prune_at_ns = clock_mono_ns() + prune_every_ns;
-	prune_challenges(a);
 	acme_sleep(a);
 	store_query(
 		a->store,
 		"DELETE FROM acme_orders WHERE id IN (SELECT id FROM acme_orders WHERE (state = "
 		"'failed' OR (state = 'valid' AND renew_at IS NULL)) AND updated_at < now() - "
 		"interval '30 days' LIMIT 10000)",
-		NULL, 0, on_pruned, a);
+		NULL, 0, on_orders_pruned, a);
+}
+
+static void on_buckets_pruned(const struct store_result *r, void *arg)
+{
+	const json_t *gone = json_object_get(json_array_get(r->rows, 0), "gone");
+
+	on_pruned(arg, r, (uint64_t)json_integer_value(gone), prune_buckets);
+}
+
+/* Budgets that are full again. */
+static void prune_buckets(struct acme *a)
+{
 	acme_sleep(a);
-	store_query(a->store, "SELECT acme_prune_buckets(10000)", NULL, 0, on_buckets_pruned, a);
+	store_query(a->store, "SELECT acme_prune_buckets(10000) AS gone", NULL, 0,
+		    on_buckets_pruned, a);
+}
+
+static void prune(struct acme *a)
+{
+	if (clock_mono_ns() < a->prune_at_ns)
+		return;
+	a->prune_at_ns = clock_mono_ns() + prune_every_ns;
+	prune_challenges(a);
+	prune_orders(a);
+	prune_buckets(a);
 }
 
 static void tick(struct timer *t)
@@ -479,6 +497,7 @@ static void tick(struct timer *t)
 	ari_tick(a);
 	notices_tick(a);
 	dns01_sweep(a);
+	stapling_tick(a);
 	renew_due(a);
 	adopt(a);
 	prune(a);

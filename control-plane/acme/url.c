@@ -39,24 +39,24 @@ static bool literal_address(const char *host, struct sockaddr_storage *out)
 	return true;
 }
 
-static int gate_private(struct str host, struct str port, struct err *e)
+/* port80: that one too. key: what allows it. */
+static int gate_private(struct str host, struct str port, bool port80, const char *key,
+			struct err *e)
 {
 	struct sockaddr_storage address;
 	char text[ACME_URL_SIZE];
 
-	if (port.ptr && !str_eq(port, STR("443")))
-		return err_set(e, ERR_DENIED,
-			       "URL refused: port %.*s (only 443 unless acme_allow_private is on)",
-			       (int)port.len, port.ptr);
+	if (port.ptr && !str_eq(port, STR("443")) && !(port80 && str_eq(port, STR("80"))))
+		return err_set(e, ERR_DENIED, "URL refused: port %.*s (only %s443 unless %s is on)",
+			       (int)port.len, port.ptr, port80 ? "80 and " : "", key);
 	memcpy(text, host.ptr, host.len);
 	text[host.len] = '\0';
 	if (str_ieq(host, STR("localhost")) ||
 	    (host.len > 10 && str_ieq(str_sub(host, host.len - 10, host.len), STR(".localhost"))) ||
 	    (literal_address(text, &address) && !addr_is_public((const struct sockaddr *)&address)))
 		return err_set(e, ERR_DENIED,
-			       "URL refused: %s is a private or loopback address (allowed by "
-			       "acme_allow_private)",
-			       text);
+			       "URL refused: %s is a private or loopback address (allowed by %s)",
+			       text, key);
 	return 0;
 }
 
@@ -94,9 +94,9 @@ static bool has_scheme(struct str url, struct str scheme)
 }
 
 /* rest: behind the scheme. */
-static int gate_rest(struct str rest, bool allow_private, struct err *e)
+static int gate_rest(struct str rest, struct str *host, struct str *port, struct err *e)
 {
-	struct str authority, host, port;
+	struct str authority;
 	size_t end;
 
 	for (end = 0; end < rest.len && rest.ptr[end] != '/' && rest.ptr[end] != '?';)
@@ -104,21 +104,24 @@ static int gate_rest(struct str rest, bool allow_private, struct err *e)
 	authority = str_sub(rest, 0, end);
 	if (str_find(authority, '@', 0) < authority.len)
 		return err_set(e, ERR_DENIED, "URL refused: it carries user information");
-	if (split_authority(authority, &host, &port, e) != 0)
-		return -1;
-	return allow_private ? 0 : gate_private(host, port, e);
+	return split_authority(authority, host, port, e);
 }
 
 int url_gate(struct str url, bool allow_private, struct err *e)
 {
+	struct str host, port;
+
 	if (gate_bytes(url, e) != 0)
 		return -1;
 	if (!has_scheme(url, https))
 		return err_set(e, ERR_DENIED, "URL refused: only https is allowed");
-	return gate_rest(str_sub(url, https.len, url.len), allow_private, e);
+	if (gate_rest(str_sub(url, https.len, url.len), &host, &port, e) != 0)
+		return -1;
+	return allow_private ? 0 : gate_private(host, port, false, "acme_allow_private", e);
 }
 
-int url_gate_own(struct str url, struct err *e)
+/* Of http or https. */
+static int gate_either(struct str url, struct str *host, struct str *port, struct err *e)
 {
 	size_t scheme = has_scheme(url, https) ? https.len : http.len;
 
@@ -126,5 +129,21 @@ int url_gate_own(struct str url, struct err *e)
 		return -1;
 	if (!has_scheme(url, https) && !has_scheme(url, http))
 		return err_set(e, ERR_DENIED, "URL refused: only http and https are allowed");
-	return gate_rest(str_sub(url, scheme, url.len), true, e);
+	return gate_rest(str_sub(url, scheme, url.len), host, port, e);
+}
+
+int url_gate_own(struct str url, struct err *e)
+{
+	struct str host, port;
+
+	return gate_either(url, &host, &port, e);
+}
+
+int url_gate_responder(struct str url, bool allow_private, struct err *e)
+{
+	struct str host, port;
+
+	if (gate_either(url, &host, &port, e) != 0)
+		return -1;
+	return allow_private ? 0 : gate_private(host, port, true, "ocsp_allow_private", e);
 }

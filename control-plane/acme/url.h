@@ -17,5 +17,8 @@ enum { ACME_URL_SIZE = 1024 }; /* with the NUL; longer ones are refused */
 int url_gate(struct str url, bool allow_private, struct err *e) must_check;
 /* The gate for a URL that the operator has set himself: http too, and any port and address. */
 int url_gate_own(struct str url, struct err *e) must_check;
+/* The gate for a URL out of a certificate, whose answer is signed: http too, and port 80; otherwise
+ * as url_gate, with ocsp_allow_private. */
+int url_gate_responder(struct str url, bool allow_private, struct err *e) must_check;
 
 #endif

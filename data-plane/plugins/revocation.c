@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/core/clock.h"
+#include "common/pki/ocsp.h"
 #include "data-plane/plugins/revocation_internal.h"
 
 /* What came of a certificate. owner: revocation's verdicts, oldest first, thread: the worker. */
@@ -97,8 +98,7 @@ static void wait_free(struct revocation_wait *w)
 static bool names_source(X509 *cert)
 {
 	char *ocsp = NULL, *crl = NULL;
-	bool known = revocation_ocsp_uri(cert, &ocsp, NULL) == 0 &&
-		     revocation_crl_uri(cert, &crl, NULL) == 0;
+	bool known = ocsp_uri(cert, &ocsp, NULL) == 0 && revocation_crl_uri(cert, &crl, NULL) == 0;
 	bool any = !known || ocsp || crl;
 
 	free(ocsp);

@@ -7,6 +7,7 @@
 #include "common/core/clock.h"
 #include "common/core/log.h"
 #include "common/net/tls.h"
+#include "common/pki/ocsp.h"
 #include "data-plane/plugins/revocation_internal.h"
 
 /* --- fetching --- */
@@ -282,8 +283,8 @@ static bool lookup_ocsp(struct lookup *l)
 	char *url = NULL;
 	bool started = false;
 
-	if (revocation_ocsp_uri(l->cert, &url, &e) == 0 && url &&
-	    revocation_ocsp_request(&der, l->cert, l->issuer, &e) == 0)
+	if (ocsp_uri(l->cert, &url, &e) == 0 && url &&
+	    ocsp_request(&der, l->cert, l->issuer, &e) == 0)
 		started = run_fetch(l->all, &l->fetch, url, buf_str(&der), &l->how,
 				    REVOCATION_OCSP_BYTES, on_ocsp, l, &e) == 0;
 	if (e.kind != ERR_NONE)

@@ -1,70 +1,18 @@
 #include "data-plane/plugins/revocation_source.h"
 
 #include <openssl/err.h>
-#include <openssl/ocsp.h>
 #include <openssl/pem.h>
-#include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/core/clock.h"
 #include "common/pki/cert.h"
+#include "common/pki/ocsp.h"
 
 /* Seconds by which a responder's clock may differ. */
 enum { SKEW_S = 300 };
 
 /* --- addresses --- */
-
-static bool is_http(struct str uri)
-{
-	return str_ieq(str_sub(uri, 0, 7), STR("http://")) ||
-	       str_ieq(str_sub(uri, 0, 8), STR("https://"));
-}
-
-/* Of a name: an address without bytes that end it early; STR_NONE: no such one. */
-static struct str uri_of(const GENERAL_NAME *name)
-{
-	int type = 0;
-	const ASN1_STRING *value = GENERAL_NAME_get0_value(name, &type);
-	struct str uri;
-
-	if (type != GEN_URI)
-		return STR_NONE;
-	uri = (struct str){(const char *)ASN1_STRING_get0_data(value),
-			   (size_t)ASN1_STRING_length(value)};
-	return is_http(uri) && str_find(uri, '\0', 0) == uri.len ? uri : STR_NONE;
-}
-
-static int give(char **out, struct str uri, struct err *e)
-{
-	char *text = NULL;
-
-	if (uri.ptr) {
-		text = str_dup(uri);
-		if (!text)
-			return err_memory(e, "a responder's address");
-	}
-	*out = text;
-	return 0;
-}
-
-int revocation_ocsp_uri(X509 *cert, char **out, struct err *e)
-{
-	AUTHORITY_INFO_ACCESS *info = X509_get_ext_d2i(cert, NID_info_access, NULL, NULL);
-	struct str uri = STR_NONE;
-	int rc;
-
-	for (int i = 0; !uri.ptr && i < sk_ACCESS_DESCRIPTION_num(info); i++) {
-		const ACCESS_DESCRIPTION *d = sk_ACCESS_DESCRIPTION_value(info, i);
-
-		if (OBJ_obj2nid(d->method) == NID_ad_OCSP)
-			uri = uri_of(d->location);
-	}
-	rc = give(out, uri, e);
-	AUTHORITY_INFO_ACCESS_free(info);
-	ERR_clear_error();
-	return rc;
-}
 
 /* Lists for some reasons only, or of another issuer, are not used. */
 static struct str uri_of_point(const DIST_POINT *p)
@@ -74,7 +22,7 @@ static struct str uri_of_point(const DIST_POINT *p)
 	if (p->reasons || p->CRLissuer || !p->distpoint || p->distpoint->type != 0)
 		return STR_NONE;
 	for (int i = 0; !uri.ptr && i < sk_GENERAL_NAME_num(p->distpoint->name.fullname); i++)
-		uri = uri_of(sk_GENERAL_NAME_value(p->distpoint->name.fullname, i));
+		uri = ocsp_http_uri(sk_GENERAL_NAME_value(p->distpoint->name.fullname, i));
 	return uri;
 }
 
@@ -82,61 +30,22 @@ int revocation_crl_uri(X509 *cert, char **out, struct err *e)
 {
 	CRL_DIST_POINTS *points = X509_get_ext_d2i(cert, NID_crl_distribution_points, NULL, NULL);
 	struct str uri = STR_NONE;
-	int rc;
 
 	for (int i = 0; !uri.ptr && i < sk_DIST_POINT_num(points); i++)
 		uri = uri_of_point(sk_DIST_POINT_value(points, i));
-	rc = give(out, uri, e);
+	*out = uri.ptr ? str_dup(uri) : NULL;
 	CRL_DIST_POINTS_free(points);
 	ERR_clear_error();
-	return rc;
+	return uri.ptr && !*out ? err_memory(e, "a list's address") : 0;
 }
 
 /* --- OCSP --- */
-
-int revocation_ocsp_request(struct buf *out, X509 *cert, X509 *issuer, struct err *e)
-{
-	OCSP_REQUEST *request = OCSP_REQUEST_new();
-	OCSP_CERTID *id = OCSP_cert_to_id(EVP_sha1(), cert, issuer);
-	unsigned char *der = NULL;
-	int len = -1;
-	int rc;
-
-	if (request && id && OCSP_request_add0_id(request, id)) {
-		id = NULL;
-		len = i2d_OCSP_REQUEST(request, &der);
-	}
-	rc = len > 0 ? buf_add(out, der, (size_t)len, e)
-		     : err_openssl(e, ERR_MEMORY, "making an OCSP request");
-	OPENSSL_free(der);
-	OCSP_CERTID_free(id);
-	OCSP_REQUEST_free(request);
-	return rc;
-}
 
 static int64_t seconds_of(const ASN1_TIME *t)
 {
 	int64_t seconds;
 
 	return cert_time(t, &seconds) == 0 ? seconds : INT64_MAX;
-}
-
-/* The signer leads to the issuer and to nobody else. */
-static bool is_signed(OCSP_BASICRESP *basic, X509 *issuer)
-{
-	X509_STORE *store = X509_STORE_new();
-	STACK_OF(X509) *known = sk_X509_new_null();
-	bool good = false;
-
-	if (store && known && X509_STORE_add_cert(store, issuer) &&
-	    X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN) &&
-	    sk_X509_push(known, issuer) > 0) {
-		X509_VERIFY_PARAM_set_time(X509_STORE_get0_param(store), (time_t)clock_wall_s());
-		good = OCSP_basic_verify(basic, known, store, 0) == 1;
-	}
-	sk_X509_free(known);
-	X509_STORE_free(store);
-	return good;
 }
 
 /* Whether now is within [from - SKEW_S, to + SKEW_S]. */
@@ -157,7 +66,7 @@ static enum revocation_status read_basic(OCSP_BASICRESP *basic, X509 *cert, X509
 	int found = id ? OCSP_resp_find_status(basic, id, &status, &reason, &at, &from, &to) : 0;
 
 	OCSP_CERTID_free(id);
-	if (!is_signed(basic, issuer)) {
+	if (!ocsp_is_signed(basic, issuer, clock_wall_s())) {
 		err_openssl(e, ERR_DENIED, "the answer's signature does not hold");
 		return REVOCATION_UNKNOWN;
 	}

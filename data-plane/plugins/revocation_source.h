@@ -1,5 +1,5 @@
-/* What says whether a certificate was revoked: where it tells to ask, what is asked, and what an
- * answer means. Pure. Thread: any. */
+/* What says whether a certificate was revoked: lists and answers of responders (common/pki/ocsp.h
+ * has whom to ask, and what), and what they mean. Pure. Thread: any. */
 #ifndef CARDEA_PLUGINS_REVOCATION_SOURCE_H
 #define CARDEA_PLUGINS_REVOCATION_SOURCE_H
 
@@ -15,14 +15,10 @@ enum revocation_status {
 	REVOCATION_REVOKED,
 };
 
-/* The first http or https address of a responder, and of a list, that cert names; NULL: none. For
- * free(). -1: out of memory. */
-int revocation_ocsp_uri(X509 *cert, char **out, struct err *e) must_check;
+/* The first http or https address of a list that cert names; NULL: none. For free(). -1: out of
+ * memory. */
 int revocation_crl_uri(X509 *cert, char **out, struct err *e) must_check;
 
-/* Appends the DER of a request about cert (RFC 6960, without a nonce, so that responders can answer
- * from their caches). */
-int revocation_ocsp_request(struct buf *out, X509 *cert, X509 *issuer, struct err *e) must_check;
 /* What a response says about cert: its signature is the issuer's or of one whom the issuer charged
  * with it, and it is in force now. *until: seconds since 1970 when it is out of date. With UNKNOWN
  * e (may be NULL) says why. */

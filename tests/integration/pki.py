@@ -26,7 +26,7 @@ def san(name):
         return x509.DNSName(name)
 
 
-def make_cert(names, key, issuer=None, issuer_key=None, days=90, ca=False):
+def make_cert(names, key, issuer=None, issuer_key=None, days=90, ca=False, extensions=()):
     """PEM of a certificate for these names: self-signed, or signed by issuer."""
     now = datetime.datetime.utcnow()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, getattr(names[0], "value", names[0])[:60])])
@@ -41,6 +41,8 @@ def make_cert(names, key, issuer=None, issuer_key=None, days=90, ca=False):
         .add_extension(x509.SubjectAlternativeName([san(n) for n in names]), False)
         .add_extension(x509.BasicConstraints(ca, None), True)
     )
+    for extension in extensions:
+        builder = builder.add_extension(extension, False)
     return builder.sign(issuer_key or key, hashes.SHA256())
 
 

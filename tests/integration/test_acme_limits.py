@@ -279,7 +279,10 @@ def test_idle_budgets_are_removed(cp, database):
     sql(database, "DELETE FROM acme_buckets")
     for key, values in rows.items():
         sql(database, f"INSERT INTO acme_buckets (key, tat, blocked_until) VALUES (%s, {values})", key)
+    # A flood of addresses leaves more than one batch.
+    sql(database, "INSERT INTO acme_buckets (key, tat) SELECT 'flood ' || n, now() - interval '2 hours' FROM generate_series(1, 25000) n")
     cp.start()
+    wait_until(lambda: sql(database, "SELECT count(*) FROM acme_buckets WHERE key LIKE 'flood %%'") == [(0,)], 20, "the flood gone")
     wait_until(lambda: sql(database, "SELECT count(*) FROM acme_buckets WHERE key = 'idle'") == [(0,)], 20, "the idle ones gone")
     left = {key for (key,) in sql(database, "SELECT key FROM acme_buckets") if key in rows}
     assert left == {"just full", "charged", "blocked", "charged, was blocked"}

@@ -83,6 +83,90 @@ static void test_check(void **state)
 	}
 }
 
+/* What a responder says now, good or not. */
+static void test_read(void **state)
+{
+	const struct {
+		const char *name;
+		const struct testca *about, *issuer, *signer;
+		enum testpki_answer answer;
+		long from, to;
+		enum staple_status status;
+		const char *why; /* NULL: read */
+	} rows[] = {
+		{"good", &leaf, &authority, &authority, TESTPKI_GOOD, -60, 3600, STAPLE_GOOD, NULL},
+		{"a delegate", &leaf, &authority, &delegate, TESTPKI_GOOD, -60, 3600, STAPLE_GOOD,
+		 NULL},
+		{"revoked", &leaf, &authority, &authority, TESTPKI_REVOKED, -60, 3600,
+		 STAPLE_REVOKED, NULL},
+		{"unknown", &leaf, &authority, &authority, TESTPKI_UNKNOWN, -60, 3600,
+		 STAPLE_UNKNOWN, NULL},
+		{"a clock ahead", &leaf, &authority, &authority, TESTPKI_GOOD, 200, 3600,
+		 STAPLE_GOOD, NULL},
+		{"begins later", &leaf, &authority, &authority, TESTPKI_GOOD, 400, 3600, 0,
+		 "it begins in the future"},
+		{"ended", &leaf, &authority, &authority, TESTPKI_GOOD, -600, -1, 0, "it has ended"},
+		{"ends before it begins", &leaf, &authority, &authority, TESTPKI_GOOD, 100, 50, 0,
+		 "it has ended"},
+		{"another one", &sibling, &authority, &authority, TESTPKI_REVOKED, -60, 3600, 0,
+		 "it is about another certificate"},
+		{"another's signature", &leaf, &authority, &other, TESTPKI_REVOKED, -60, 3600, 0,
+		 "its signature is not the issuer's: *"},
+		{"another's delegate", &leaf, &authority, &stranger, TESTPKI_GOOD, -60, 3600, 0,
+		 "its signature is not the issuer's: *"},
+		{"signed by a leaf", &leaf, &authority, &sibling, TESTPKI_GOOD, -60, 3600, 0,
+		 "its signature is not the issuer's: *"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < array_len(rows); i++) {
+		struct buf der = BUF_INIT;
+		struct staple_answer a;
+		struct err e = ERR_INIT;
+		int rc;
+
+		testpki_ocsp(&der, rows[i].about->cert, rows[i].issuer, rows[i].signer,
+			     rows[i].answer, rows[i].from, rows[i].to);
+		rc = staple_read(buf_str(&der), leaf.cert, authority.cert, &a, &e);
+		if ((rc == 0) != !rows[i].why ||
+		    (rows[i].why &&
+		     strncmp(e.message, rows[i].why, strcspn(rows[i].why, "*")) != 0))
+			fail_msg("%s: %s", rows[i].name, rc ? e.message : "taken");
+		if (rc == 0 && (a.status != rows[i].status || a.until - a.from < 3000))
+			fail_msg("%s: %d", rows[i].name, (int)a.status);
+		assert_int_equal(a.refused, 0);
+		assert_true((a.revoked_at > 0) == (rc == 0 && a.status == STAPLE_REVOKED));
+		buf_deinit(&der);
+	}
+}
+
+/* RFC 6960 section 4.2.1: answers that are none. */
+static void test_refused(void **state)
+{
+	char der[] = {0x30, 0x03, 0x0a, 0x01, 0x00};
+	static const struct {
+		char code;
+		const char *says;
+	} rows[] = {{1, "malformedrequest"},
+		    {2, "internalerror"},
+		    {3, "trylater"},
+		    {5, "sigrequired"},
+		    {6, "unauthorized"}};
+
+	(void)state;
+	for (size_t i = 0; i < array_len(rows); i++) {
+		struct staple_answer a;
+		struct err e = ERR_INIT;
+
+		der[4] = rows[i].code;
+		assert_int_equal(staple_read((struct str){der, sizeof(der)}, leaf.cert,
+					     authority.cert, &a, &e),
+				 -1);
+		assert_int_equal(a.refused, rows[i].code);
+		assert_non_null(strstr(e.message, rows[i].says));
+	}
+}
+
 /* Then the number of the certificate is all there is. */
 static void test_without_the_issuer(void **state)
 {
@@ -141,10 +225,9 @@ static void test_no_response(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_check),
-		cmocka_unit_test(test_without_the_issuer),
-		cmocka_unit_test(test_span),
-		cmocka_unit_test(test_no_response),
+		cmocka_unit_test(test_check), cmocka_unit_test(test_without_the_issuer),
+		cmocka_unit_test(test_read),  cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_span),  cmocka_unit_test(test_no_response),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -104,6 +105,41 @@ static void test_own(void **state)
 			fail_msg("'%s'", gates[i].url);
 }
 
+/* Out of a certificate: http and port 80 too, and nothing private. */
+static void test_responder(void **state)
+{
+	static const struct {
+		const char *url;
+		bool public, private;
+	} rows[] = {
+		{"http://ocsp.example", true, true},
+		{"http://ocsp.example/a/", true, true},
+		{"HTTP://ocsp.example:80/a", true, true},
+		{"https://ocsp.example:443/a", true, true},
+		{"http://ocsp.example:8080/a", false, true},
+		{"http://127.0.0.1/", false, true},
+		{"http://localhost:80/", false, true},
+		{"http://169.254.169.254/latest/meta-data", false, true},
+		{"http://[::ffff:10.0.0.1]/", false, true},
+		{"http://user@ocsp.example/", false, false},
+		{"ldap://ocsp.example/", false, false},
+		{"http://", false, false},
+		{"http://ocsp.example/\r\nX: y", false, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < array_len(rows); i++) {
+		struct err e = ERR_INIT;
+
+		if ((url_gate_responder(str_from(rows[i].url), false, &e) == 0) != rows[i].public)
+			fail_msg("'%s': %s", rows[i].url, e.message);
+		if (rows[i].private && !rows[i].public)
+			assert_non_null(strstr(e.message, "ocsp_allow_private"));
+		if ((url_gate_responder(str_from(rows[i].url), true, &e) == 0) != rows[i].private)
+			fail_msg("'%s' with allow_private: %s", rows[i].url, e.message);
+	}
+}
+
 static void test_length(void **state)
 {
 	char url[ACME_URL_SIZE + 1];
@@ -122,6 +158,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_gate),
 		cmocka_unit_test(test_own),
+		cmocka_unit_test(test_responder),
 		cmocka_unit_test(test_length),
 	};
 

@@ -85,6 +85,8 @@ void testpki_make(struct testca *out, const struct testca *issuer, const struct 
 	if (o->san)
 		add_extension(out->cert, above, NID_subject_alt_name, o->san);
 	add_uris(out->cert, above, o);
+	if (o->feature)
+		add_extension(out->cert, above, NID_tlsfeature, o->feature);
 	if (o->padding)
 		add_padding(out->cert, o->padding);
 	assert_true(X509_sign(out->cert, issuer ? issuer->key : out->key,

@@ -14,6 +14,7 @@ struct testpki_options {
 			      "": none */
 	const char *san;   /* "DNS:a.example,email:b@example"; NULL: none */
 	const char *ocsp, *crl; /* URIs; NULL: none */
+	const char *feature;	/* TLS features, "status_request,..."; NULL: none */
 	long from_seconds; /* notBefore and notAfter, from now; both 0: an hour ago, in 90 days */
 	long to_seconds;
 	bool sha1;	/* signature */
