@@ -36,20 +36,24 @@ struct batch {
 	json_t *answers;
 };
 
-void ari_watch(struct txn *t, const struct order *o, const char *ari_id, int64_t not_before)
+json_t *ari_row(const struct order *o, const char *ari_id, int64_t not_before)
 {
 	const struct acme_directory *d = client_directory(o->authority->client);
-	char begin[24];
-	const char *params[] = {o->id, begin, ari_id,
-				d && d->renewal_info[0] && !o->pair_of[0] ? "true" : "false"};
+	bool watched = ari_id && d && d->renewal_info[0] && !o->pair_of[0];
 
-	snprintf(begin, sizeof(begin), "%lld", (long long)not_before);
+	return json_pack("{s:s, s:I, s:s?, s:b}", "id", o->id, "not_before", (json_int_t)not_before,
+			 "ari_id", ari_id, "watched", watched);
+}
+
+void ari_watch(struct txn *t, const char *rows)
+{
 	txn_exec(t,
-		 "UPDATE acme_orders SET not_before = to_timestamp($2::double precision), ari_id = "
-		 "$3::text, ari_next = CASE WHEN $4::boolean AND $3::text IS NOT NULL THEN now() + "
-		 "least(interval '1 hour', (not_after - to_timestamp($2::double precision)) / 20) "
-		 "* (0.5 + random() / 2) END WHERE id = $1",
-		 params, array_len(params), 0, STORE_OK);
+		 "UPDATE acme_orders o SET not_before = to_timestamp(r.not_before), ari_id = "
+		 "r.ari_id, ari_next = CASE WHEN r.watched THEN now() + least(interval '1 hour', "
+		 "(o.not_after - to_timestamp(r.not_before)) / 20) * (0.5 + random() / 2) END FROM "
+		 "jsonb_to_recordset($1::jsonb) AS r (id uuid, not_before bigint, ari_id text, "
+		 "watched boolean) WHERE o.id = r.id",
+		 &rows, 1, 0, STORE_OK);
 }
 
 /* --- writing --- */

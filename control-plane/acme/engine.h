@@ -135,10 +135,13 @@ void order_move_on(struct order *o);
 /* download.c: fetches the certificate, by the chain that is wanted. */
 void order_download(struct order *o);
 void download_free(struct download *d);
-/* ari.c: what the CAs say about renewal (RFC 9773). Begins with the certificate of a transaction
- * that makes an order valid; it is asked about for the first time after a twentieth of its life, an
- * hour at most: nothing new would be renewed at once, and many are often made together. */
-void ari_watch(struct txn *t, const struct order *o, const char *ari_id, int64_t not_before);
+/* ari.c: what the CAs say about renewal (RFC 9773). Begins with the certificates of a transaction
+ * that makes orders valid; each is asked about for the first time after a twentieth of its life, an
+ * hour at most: nothing new would be renewed at once, and many are often made together.
+ * rows: a JSON array of what ari_row gives, which is the caller's (NULL: memory). ari_id: NULL: it
+ * has none. */
+json_t *ari_row(const struct order *o, const char *ari_id, int64_t not_before);
+void ari_watch(struct txn *t, const char *rows);
 /* Asks for those that are due; once a second. */
 void ari_tick(struct acme *a);
 /* Forgets what is under way. */

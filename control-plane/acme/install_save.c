@@ -1,6 +1,7 @@
 /* The transaction of certificates that were checked: each with its SNIs, its order's end, and the
  * end of its challenges. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "common/core/clock.h"
 #include "common/core/log.h"
@@ -240,16 +241,22 @@ static int put_snis(struct txn *t, const struct order *o, struct err *e)
 	return 0;
 }
 
-/* Older certificates of these names have a successor: they are not renewed any more. */
-static void retire_others(struct txn *t, const struct order *o)
+/* Older certificates of these names have a successor: they are not renewed any more. Of two for the
+ * same names in one transaction the later goes on. ids: an array of the database. */
+static void retire_others(struct txn *t, const char *ids)
 {
-	const char *params[] = {o->id, o->certificate_id};
-
-	txn_exec(t,
-		 "UPDATE acme_orders v SET renew_at = NULL, ari_next = NULL FROM acme_orders o "
-		 "WHERE o.id = $1 AND v.id <> o.id AND v.state = 'valid' AND v.renew_at IS NOT "
-		 "NULL AND (v.certificate_id = $2 OR (v.host = o.host AND v.more = o.more))",
-		 params, array_len(params), 0, STORE_OK);
+	txn_exec(
+		t,
+		"WITH n AS (SELECT id, host, more, certificate_id, created_at FROM acme_orders "
+		"WHERE id = ANY ($1::uuid[]) AND pair_of IS NULL), v AS (SELECT n.id AS by, "
+		"n.created_at AS by_at, x.id, x.created_at FROM n JOIN acme_orders x ON "
+		"x.certificate_id = n.certificate_id WHERE x.state = 'valid' AND x.renew_at IS NOT "
+		"NULL UNION SELECT n.id, n.created_at, x.id, x.created_at FROM n JOIN acme_orders "
+		"x ON x.host = n.host AND x.more = n.more WHERE x.state = 'valid' AND x.renew_at "
+		"IS NOT NULL) UPDATE acme_orders o SET renew_at = NULL, ari_next = NULL FROM v "
+		"WHERE o.id = v.id AND v.id <> v.by AND (NOT v.id = ANY ($1::uuid[]) OR "
+		"(v.created_at, v.id) < (v.by_at, v.by))",
+		&ids, 1, 0, STORE_OK);
 }
 
 static double renew_fraction(const struct order *o)
@@ -278,20 +285,43 @@ void install_make_valid(struct order *o)
 /* All but the order's row. */
 static int put_all(struct txn *t, struct order *o, struct err *e)
 {
-	ari_watch(t, o, o->install->ari_id[0] ? o->install->ari_id : NULL,
-		  o->install->info.not_before);
 	if (put_snis(t, o, e) != 0)
 		return -1;
 	notice_in(t, o, o->renewal ? NOTICE_RENEWED : NOTICE_ISSUED);
 	order_drop(o, t);
 	if (o->pair_of[0])
 		wake_first(t, o);
-	else
-		retire_others(t, o);
 	if (o->key_type_alt[0])
 		order_second(t, o);
 	order_note(o, t, &entity_certificates, o->certificate_id);
 	return 0;
+}
+
+/* What is said of all of them at once. */
+static int put_together(struct txn *t, const struct group_batch *b, struct err *e)
+{
+	json_t *rows = json_array();
+	struct buf ids = BUF_INIT;
+	char *text = NULL;
+	int rc = rows ? 0 : -1;
+
+	for (size_t i = 0; rc == 0 && i < b->count; i++) {
+		const struct install *in = b->orders[i]->install;
+
+		rc = json_array_append_new(rows,
+					   ari_row(b->orders[i], in->ari_id[0] ? in->ari_id : NULL,
+						   in->info.not_before));
+	}
+	if (rc == 0 && (text = json_dumps(rows, JSON_COMPACT)) && group_ids(b, &ids, NULL) == 0) {
+		ari_watch(t, text);
+		retire_others(t, ids.data);
+	} else {
+		rc = err_memory(e, "certificates to install");
+	}
+	free(text);
+	json_decref(rows);
+	buf_deinit(&ids);
+	return rc;
 }
 
 void install_batch(struct group_batch *b)
@@ -306,6 +336,8 @@ void install_batch(struct group_batch *b)
 		rc = err_memory(&failed.err, "certificates to install");
 	for (size_t i = 0; rc == 0 && i < b->count; i++)
 		rc = put_all(t, b->orders[i], &failed.err);
+	if (rc == 0)
+		rc = put_together(t, b, &failed.err);
 	if (rc == 0) {
 		txn_commit(t, on_installed, b);
 		return;
