@@ -151,6 +151,7 @@ static const struct column acme_authorities[] = {
 	{"PREFERENCE", "preference", show_text},
 	{"TAGS", "tags", show_list},
 };
+/* Of header-cert-auth too. */
 static const struct column mtls_auth_credentials[] = {
 	{"SUBJECT_NAME", "subject_name", show_text},
 	{"CONSUMER", "consumer.id", show_text},
@@ -246,6 +247,7 @@ static const struct columns kinds[] = {
 	KIND(targets),
 	KIND(consumers),
 	KIND(mtls_auth_credentials),
+	{"header_cert_auth_credentials", mtls_auth_credentials, array_len(mtls_auth_credentials)},
 	KIND(acme_authorities),
 	KIND(hosts),
 	KIND(events),

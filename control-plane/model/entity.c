@@ -41,6 +41,7 @@ static const struct entity *const entities[] = {
 	&entity_targets,
 	&entity_consumers,
 	&entity_mtls_auth_credentials,
+	&entity_header_cert_auth_credentials,
 	&entity_plugins,
 	&entity_acme_authorities,
 	&entity_acme_challenges,

@@ -43,19 +43,20 @@ struct entity {
 	bool precise_times; /* time stamps with milliseconds */
 };
 
-extern const struct entity entity_certificates;		 /* model/certificate.c */
-extern const struct entity entity_snis;			 /* model/sni.c */
-extern const struct entity entity_ca_certificates;	 /* model/ca_certificate.c */
-extern const struct entity entity_services;		 /* model/service.c */
-extern const struct entity entity_routes;		 /* model/route.c */
-extern const struct entity entity_upstreams;		 /* model/upstream.c */
-extern const struct entity entity_targets;		 /* model/target.c */
-extern const struct entity entity_consumers;		 /* model/consumer.c */
-extern const struct entity entity_plugins;		 /* model/plugin.c */
-extern const struct entity entity_mtls_auth_credentials; /* model/mtls_auth_credential.c */
-extern const struct entity entity_acme_challenges;	 /* model/acme_challenge.c, internal */
-extern const struct entity entity_acme_authorities;	 /* model/acme_authority.c */
-extern const struct entity entity_ticket_secrets;	 /* model/ticket_secret.c, internal */
+extern const struct entity entity_certificates;			/* model/certificate.c */
+extern const struct entity entity_snis;				/* model/sni.c */
+extern const struct entity entity_ca_certificates;		/* model/ca_certificate.c */
+extern const struct entity entity_services;			/* model/service.c */
+extern const struct entity entity_routes;			/* model/route.c */
+extern const struct entity entity_upstreams;			/* model/upstream.c */
+extern const struct entity entity_targets;			/* model/target.c */
+extern const struct entity entity_consumers;			/* model/consumer.c */
+extern const struct entity entity_plugins;			/* model/plugin.c */
+extern const struct entity entity_mtls_auth_credentials;	/* model/cert_auth_credential.c */
+extern const struct entity entity_header_cert_auth_credentials; /* the same */
+extern const struct entity entity_acme_challenges;  /* model/acme_challenge.c, internal */
+extern const struct entity entity_acme_authorities; /* model/acme_authority.c */
+extern const struct entity entity_ticket_secrets;   /* model/ticket_secret.c, internal */
 
 /* NULL when there is none. */
 const struct entity *entity_find(struct str name);

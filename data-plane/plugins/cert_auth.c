@@ -153,17 +153,18 @@ static bool is_issued_below(const struct request *r, uint64_t generation, STACK_
 }
 
 /* Mappings by hand: those of an authority, or those of none. */
-static const struct mtls_credential *mapping_of(const struct request *r, uint64_t generation,
+static const struct cert_credential *mapping_of(const struct request *r, uint64_t generation,
+						enum entities_kind kind,
 						const struct client_cert_names *names,
 						STACK_OF(X509) * chain, bool of_authority)
 {
 	for (size_t i = 0; i < names->count; i++) {
 		const struct entity_list *l =
-			mtls_credentials_named(entities_of(r), generation, names->items[i]);
+			cert_credentials_named(entities_of(r), generation, kind, names->items[i]);
 
 		for (size_t k = 0; l && k < l->count; k++) {
-			const struct mtls_credential *m =
-				entity_of(l->items[k], struct mtls_credential);
+			const struct cert_credential *m =
+				entity_of(l->items[k], struct cert_credential);
 
 			if (of_authority == (m->ca_certificate != NULL) &&
 			    (!m->ca_certificate ||
@@ -176,13 +177,14 @@ static const struct mtls_credential *mapping_of(const struct request *r, uint64_
 
 /* The consumer that the certificate is mapped to by hand; id is the mapping's. */
 static const struct consumer *mapped_by_hand(const struct request *r, uint64_t generation,
+					     enum entities_kind kind,
 					     const struct client_cert_names *names,
 					     STACK_OF(X509) * chain, char id[UUID_TEXT_SIZE])
 {
-	const struct mtls_credential *m = mapping_of(r, generation, names, chain, true);
+	const struct cert_credential *m = mapping_of(r, generation, kind, names, chain, true);
 
 	if (!m)
-		m = mapping_of(r, generation, names, chain, false);
+		m = mapping_of(r, generation, kind, names, chain, false);
 	if (!m)
 		return NULL;
 	uuid_text(m->entity.id, id);
@@ -308,7 +310,7 @@ static enum plugin_verdict map(struct request *r, uint64_t generation, const str
 			       const char *plugin, STACK_OF(X509) * chain)
 {
 	X509 *leaf = sk_X509_value(chain, 0);
-	const struct consumer *found = NULL;
+	const struct consumer *found;
 	struct client_cert_names names;
 	struct str name = STR_NONE;
 	char id[UUID_TEXT_SIZE];
@@ -317,8 +319,7 @@ static enum plugin_verdict map(struct request *r, uint64_t generation, const str
 		return unexpected(r);
 	if (c->skip_consumer_lookup)
 		return let_in_certificate(r, leaf, &names);
-	if (c->by_hand)
-		found = mapped_by_hand(r, generation, &names, chain, id);
+	found = mapped_by_hand(r, generation, c->credentials, &names, chain, id);
 	if (found)
 		name = str_from(id);
 	else

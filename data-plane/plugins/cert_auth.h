@@ -25,7 +25,8 @@ struct cert_auth {
 	size_t authority_count;
 	struct str anonymous, default_consumer; /* id or username; STR_NONE: none */
 	bool skip_consumer_lookup, allow_partial_chain, by_username, by_custom_id;
-	bool by_hand; /* mtls-auths count; not read from the fields */
+	enum entities_kind
+		credentials; /* the plugin's mappings by hand; not read from the fields */
 	enum revocation_mode mode;
 	struct revocation_how how;
 };

@@ -30,7 +30,10 @@ static int configure(void *config, const struct fields *f, struct arena *a, stru
 	if (!c->name.ptr)
 		return err_memory(e, "a plugin");
 	c->secure_source = fields_flag(f, "secure_source", true);
-	return cert_auth_configure(&c->auth, f, a, e);
+	if (cert_auth_configure(&c->auth, f, a, e) < 0)
+		return -1;
+	c->auth.credentials = ENTITIES_HEADER_CREDENTIAL;
+	return 0;
 }
 
 static struct plugin_authorities authorities(const void *config)

@@ -16,7 +16,7 @@ static int configure(void *config, const struct fields *f, struct arena *a, stru
 	c->send_ca_dn = fields_flag(f, "send_ca_dn", false);
 	if (cert_auth_configure(&c->auth, f, a, e) < 0)
 		return -1;
-	c->auth.by_hand = true;
+	c->auth.credentials = ENTITIES_MTLS_CREDENTIAL;
 	return 0;
 }
 

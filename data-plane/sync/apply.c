@@ -218,6 +218,7 @@ static const struct {
 	[CHANGE_PLUGIN] = {TABLES_PLUGIN, put_entity, remove_entity},
 	[CHANGE_CA_CERTIFICATE] = {TABLES_CA_CERTIFICATE, put_entity, remove_entity},
 	[CHANGE_MTLS_CREDENTIAL] = {TABLES_MTLS_CREDENTIAL, put_entity, remove_entity},
+	[CHANGE_HEADER_CREDENTIAL] = {TABLES_HEADER_CREDENTIAL, put_entity, remove_entity},
 };
 
 static int hold(struct apply *a, const struct change *c, struct err *e)
@@ -292,6 +293,7 @@ static const char *const culprit_names[] = {
 	[TABLES_PLUGIN] = "plugins",
 	[TABLES_CA_CERTIFICATE] = "ca_certificates",
 	[TABLES_MTLS_CREDENTIAL] = "mtls_auth_credentials",
+	[TABLES_HEADER_CREDENTIAL] = "header_cert_auth_credentials",
 };
 
 static_assert(array_len(culprit_names) == TABLES_KINDS, "each has its name");

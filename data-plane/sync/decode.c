@@ -26,6 +26,7 @@ static const char *const kind_names[CHANGE_KINDS] = {
 	[CHANGE_PLUGIN] = "plugins",
 	[CHANGE_CA_CERTIFICATE] = "ca_certificates",
 	[CHANGE_MTLS_CREDENTIAL] = "mtls_auth_credentials",
+	[CHANGE_HEADER_CREDENTIAL] = "header_cert_auth_credentials",
 };
 
 const char *change_kind_name(enum change_kind k)

@@ -91,7 +91,7 @@ const struct ca_certificate *ca_certificate_find(const struct entities *t, uint6
 static int make_credential(struct entity *en, const struct fields *f, const struct entities *t,
 			   struct err *e)
 {
-	struct mtls_credential *c = entity_of(en, struct mtls_credential);
+	struct cert_credential *c = entity_of(en, struct cert_credential);
 
 	(void)t;
 	if (entity_text(en, f, "subject_name", false, &c->subject_name, e) < 0 ||
@@ -105,11 +105,11 @@ static int make_credential(struct entity *en, const struct fields *f, const stru
 	return entity_add_key(en, KEY_SUBJECT, c->subject_name, e);
 }
 
-const struct entity_type mtls_credential_entities = {.size = sizeof(struct mtls_credential),
+const struct entity_type cert_credential_entities = {.size = sizeof(struct cert_credential),
 						     .make = make_credential};
 
-const struct entity_list *mtls_credentials_named(const struct entities *t, uint64_t generation,
-						 struct str subject_name)
+const struct entity_list *cert_credentials_named(const struct entities *t, uint64_t generation,
+						 enum entities_kind kind, struct str subject_name)
 {
-	return entity_by_key(t, generation, ENTITIES_MTLS_CREDENTIAL, KEY_SUBJECT, subject_name);
+	return entity_by_key(t, generation, kind, KEY_SUBJECT, subject_name);
 }

@@ -1,6 +1,6 @@
 /* Consumers and authorities of Kong's (kong-admin-api.md 2.3, 2.8), and which names in certificates
- * are a consumer's (kong-acme-hybrid.md 5.1: mtls-auths), as workers read them. Immutable once
- * made.
+ * are a consumer's (kong-acme-hybrid.md 5.1, 5.2: mtls-auths, header-cert-auths), as workers read
+ * them. Immutable once made.
  */
 #ifndef CARDEA_TABLES_CONSUMER_H
 #define CARDEA_TABLES_CONSUMER_H
@@ -31,16 +31,17 @@ struct ca_certificate {
 const struct ca_certificate *ca_certificate_find(const struct entities *t, uint64_t generation,
 						 const unsigned char id[ENTITY_ID_SIZE]);
 
-struct mtls_credential {
+struct cert_credential {
 	struct entity entity;
 	struct str subject_name;
 	const unsigned char *consumer;	     /* id */
 	const unsigned char *ca_certificate; /* id; NULL: of whatever authority */
 };
 
-/* Those with this name, or NULL: items are struct mtls_credential, by entity_of. Lives until
+/* kind: ENTITIES_MTLS_CREDENTIAL or ENTITIES_HEADER_CREDENTIAL.
+ * Those with this name, or NULL: items are struct cert_credential, by entity_of. Lives until
  * rcu_leave. */
-const struct entity_list *mtls_credentials_named(const struct entities *t, uint64_t generation,
-						 struct str subject_name);
+const struct entity_list *cert_credentials_named(const struct entities *t, uint64_t generation,
+						 enum entities_kind kind, struct str subject_name);
 
 #endif

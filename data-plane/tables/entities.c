@@ -15,7 +15,8 @@ static const struct entity_type *const types[ENTITIES_KINDS] = {
 	[ENTITIES_CONSUMER] = &consumer_entities,
 	[ENTITIES_PLUGIN] = &plugin_entities,
 	[ENTITIES_CA_CERTIFICATE] = &ca_certificate_entities,
-	[ENTITIES_MTLS_CREDENTIAL] = &mtls_credential_entities,
+	[ENTITIES_MTLS_CREDENTIAL] = &cert_credential_entities,
+	[ENTITIES_HEADER_CREDENTIAL] = &cert_credential_entities,
 };
 
 static struct str id_str(const unsigned char id[ENTITY_ID_SIZE])

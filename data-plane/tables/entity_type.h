@@ -20,7 +20,7 @@ struct entity_type {
 };
 
 extern const struct entity_type service_entities, upstream_entities, target_entities,
-	consumer_entities, plugin_entities, ca_certificate_entities, mtls_credential_entities;
+	consumer_entities, plugin_entities, ca_certificate_entities, cert_credential_entities;
 
 /* --- for make: each prefixes its errors with the field's name --- */
 

@@ -34,7 +34,7 @@ def words_of(shell, line):
     return {w for w in r.stdout.split("\n") if w.startswith(words[-1])} - {""}
 
 
-ENTITIES = {"certificates", "snis", "ca_certificates", "services", "routes", "upstreams", "targets", "consumers", "mtls_auth_credentials", "acme_authorities", "plugins"}
+ENTITIES = {"certificates", "snis", "ca_certificates", "services", "routes", "upstreams", "targets", "consumers", "mtls_auth_credentials", "header_cert_auth_credentials", "acme_authorities", "plugins"}
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])

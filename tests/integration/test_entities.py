@@ -365,36 +365,38 @@ def test_certificate_of_a_service_stays(cp):
 NOBODY = "00000000-0000-4000-8000-000000000000"
 
 
-def test_mtls_auths(cp):
-    """Names in certificates that are a consumer's (kong-acme-hybrid.md 5.1), on top and below the consumer."""
-    bob, eve = new(cp, "/consumers", username="mtls-bob"), new(cp, "/consumers", username="mtls-eve")
+@pytest.mark.parametrize("auth", ["mtls-auth", "header-cert-auth"])
+def test_names_in_certificates(cp, auth):
+    """Names in certificates that are a consumer's (kong-acme-hybrid.md 5.1, 5.2), on top and below the consumer."""
+    kind = auth.replace("-", "_") + "_credentials"
+    bob, eve = new(cp, "/consumers", username="cert-bob"), new(cp, "/consumers", username="cert-eve")
     ca = new(cp, "/ca_certificates", cert=make_ca()[0])
     ref = lambda e: {"id": e["id"]}
-    one = new(cp, "/consumers/mtls-bob/mtls-auth", subject_name="a.example.com")
+    one = new(cp, f"/consumers/cert-bob/{auth}", subject_name="a.example.com")
     assert set(one) == {"id", "created_at", "updated_at", "tags", "consumer", "subject_name", "ca_certificate"}
     assert one["consumer"] == ref(bob) and one["ca_certificate"] is None
-    two = new(cp, "/mtls-auths", subject_name="a.example.com", ca_certificate=ref(ca), consumer={"username": "mtls-eve"}, tags=["x"])
+    two = new(cp, f"/{auth}s", subject_name="a.example.com", ca_certificate=ref(ca), consumer={"username": "cert-eve"}, tags=["x"])
     assert two["consumer"] == ref(eve) and two["ca_certificate"] == ref(ca)
-    three = new(cp, f"/consumers/{bob['id']}/mtls-auths", subject_name="b.example.com")
+    three = new(cp, f"/consumers/{bob['id']}/{auth}s", subject_name="b.example.com")
     # The same name once for each authority, and once for none.
     for body in ({"consumer": ref(eve)}, {"consumer": ref(bob), "ca_certificate": ref(ca)}):
-        r = cp.post("/mtls-auths", json={"subject_name": "a.example.com", **body})
+        r = cp.post(f"/{auth}s", json={"subject_name": "a.example.com", **body})
         assert r.status_code == 409 and r.json()["code"] == 5, r.text
     listed = lambda path: {e["id"] for e in cp.get(path).json()["data"]}
-    assert listed("/mtls-auths") >= {one["id"], two["id"], three["id"]}
-    assert listed("/mtls-auths?tags=x") == {two["id"]}
-    assert listed("/consumers/mtls-bob/mtls-auth") == {one["id"], three["id"]}
-    page = cp.get("/consumers/mtls-bob/mtls-auth?size=1").json()
-    assert page["next"].startswith("/consumers/mtls-bob/mtls-auth?offset=") and len(page["data"]) == 1
-    assert cp.get(f"/consumers/mtls-bob/mtls-auth/{one['id']}").json() == one == cp.get(f"/mtls-auths/{one['id']}").json()
-    assert cp.get(f"/consumers/mtls-eve/mtls-auth/{one['id']}").status_code == 404
-    assert cp.get(f"/mtls-auths/{one['id']}/consumer").json()["username"] == "mtls-bob"
-    r = cp.patch(f"/consumers/mtls-bob/mtls-auth/{three['id']}", json={"subject_name": "c.example.com", "ca_certificate": ref(ca)})
+    assert listed(f"/{auth}s") >= {one["id"], two["id"], three["id"]}
+    assert listed(f"/{auth}s?tags=x") == {two["id"]}
+    assert listed(f"/consumers/cert-bob/{auth}") == {one["id"], three["id"]}
+    page = cp.get(f"/consumers/cert-bob/{auth}?size=1").json()
+    assert page["next"].startswith(f"/consumers/cert-bob/{auth}?offset=") and len(page["data"]) == 1
+    assert cp.get(f"/consumers/cert-bob/{auth}/{one['id']}").json() == one == cp.get(f"/{auth}s/{one['id']}").json()
+    assert cp.get(f"/consumers/cert-eve/{auth}/{one['id']}").status_code == 404
+    assert cp.get(f"/{auth}s/{one['id']}/consumer").json()["username"] == "cert-bob"
+    r = cp.patch(f"/consumers/cert-bob/{auth}/{three['id']}", json={"subject_name": "c.example.com", "ca_certificate": ref(ca)})
     assert r.status_code == 200 and r.json()["subject_name"] == "c.example.com" and r.json()["ca_certificate"] == ref(ca)
-    r = cp.put(f"/consumers/mtls-bob/mtls-auth/{uuid.uuid4()}", json={"subject_name": "d.example.com"})
+    r = cp.put(f"/consumers/cert-bob/{auth}/{uuid.uuid4()}", json={"subject_name": "d.example.com"})
     assert r.status_code == 200 and r.json()["consumer"] == ref(bob)
-    assert cp.delete(f"/consumers/mtls-bob/mtls-auth/{r.json()['id']}").status_code == 204
-    assert cp.delete(f"/mtls-auths/{one['id']}").status_code == 204 and cp.get(f"/mtls-auths/{one['id']}").status_code == 404
+    assert cp.delete(f"/consumers/cert-bob/{auth}/{r.json()['id']}").status_code == 204
+    assert cp.delete(f"/{auth}s/{one['id']}").status_code == 204 and cp.get(f"/{auth}s/{one['id']}").status_code == 404
     bad = [
         ({}, "2 schema violations (consumer: required field missing; subject_name: required field missing)"),
         ({"consumer": ref(bob), "subject_name": ""}, "schema violation (subject_name: length must be at least 1)"),
@@ -405,16 +407,16 @@ def test_mtls_auths(cp):
         ({"consumer": ref(bob), "subject_name": "e", "key": "x"}, "schema violation (key: unknown field)"),
     ]
     for body, message in bad:
-        r = cp.post("/mtls-auths", json=body)
+        r = cp.post(f"/{auth}s", json=body)
         assert r.status_code == 400 and message in r.json()["message"], r.text
-    assert cp.get("/mtls-auth").status_code == cp.get("/mtls_auth_credentials").status_code == 404
-    assert {"tag": "x", "entity_name": "mtls_auth_credentials", "entity_id": two["id"]} in cp.get("/tags/x").json()["data"]
+    assert cp.get(f"/{auth}").status_code == cp.get(f"/{kind}").status_code == 404
+    assert {"tag": "x", "entity_name": kind, "entity_id": two["id"]} in cp.get("/tags/x").json()["data"]
     # With its authority, or its consumer, a mapping goes.
     assert cp.delete(f"/ca_certificates/{ca['id']}").status_code == 204
-    assert cp.get(f"/mtls-auths/{two['id']}").status_code == cp.get(f"/mtls-auths/{three['id']}").status_code == 404
-    four = new(cp, "/consumers/mtls-eve/mtls-auth", subject_name="a.example.com")
-    assert cp.delete("/consumers/mtls-eve").status_code == 204
-    assert cp.get(f"/mtls-auths/{four['id']}").status_code == 404
+    assert cp.get(f"/{auth}s/{two['id']}").status_code == cp.get(f"/{auth}s/{three['id']}").status_code == 404
+    four = new(cp, f"/consumers/cert-eve/{auth}", subject_name="a.example.com")
+    assert cp.delete("/consumers/cert-eve").status_code == cp.delete("/consumers/cert-bob").status_code == 204
+    assert cp.get(f"/{auth}s/{four['id']}").status_code == 404
 
 
 def test_ca_certificates(cp):
@@ -661,7 +663,7 @@ def test_schemas(cp):
     ):
         r = cp.get(path)
         assert r.status_code == 404 and r.json() == {"message": message}
-    for entity in ("certificates", "snis", "ca_certificates", "consumers", "mtls_auth_credentials", "plugins"):
+    for entity in ("certificates", "snis", "ca_certificates", "consumers", "mtls_auth_credentials", "header_cert_auth_credentials", "plugins"):
         assert cp.get(f"/schemas/{entity}").status_code == 200
 
 

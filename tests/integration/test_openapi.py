@@ -249,14 +249,15 @@ def test_nested_and_reverse(call):
         call("get", f"{parent}/plugins/{plugin}", status=200)
         call("patch", f"{parent}/plugins/{plugin}", json={"config": {"echo": True}}, status=200)
     ca = call("post", "/ca_certificates", json=bodies["ca_certificates"]).json()["id"]
-    mapping = call("post", f"/consumers/{consumer}/mtls-auth", json={"subject_name": name("n"), "ca_certificate": {"id": ca}}, status=201).json()["id"]
-    call("get", f"/consumers/{consumer}/mtls-auth", status=200)
-    call("post", "/mtls-auths", json={"subject_name": name("n"), "consumer": {"id": consumer}}, status=201)
-    call("get", "/mtls-auths", status=200)
-    call("patch", f"/consumers/{consumer}/mtls-auth/{mapping}", json={"ca_certificate": None}, status=200)
-    call("get", f"/mtls-auths/{mapping}/consumer", status=200)
-    call("put", f"/mtls-auths/{mapping}", json={"subject_name": name("n"), "consumer": {"id": consumer}}, status=200)
-    call("delete", f"/mtls-auths/{mapping}", status=204)
+    for auth in ("mtls-auth", "header-cert-auth"):
+        mapping = call("post", f"/consumers/{consumer}/{auth}", json={"subject_name": name("n"), "ca_certificate": {"id": ca}}, status=201).json()["id"]
+        call("get", f"/consumers/{consumer}/{auth}", status=200)
+        call("post", f"/{auth}s", json={"subject_name": name("n"), "consumer": {"id": consumer}}, status=201)
+        call("get", f"/{auth}s", status=200)
+        call("patch", f"/consumers/{consumer}/{auth}/{mapping}", json={"ca_certificate": None}, status=200)
+        call("get", f"/{auth}s/{mapping}/consumer", status=200)
+        call("put", f"/{auth}s/{mapping}", json={"subject_name": name("n"), "consumer": {"id": consumer}}, status=200)
+        call("delete", f"/{auth}s/{mapping}", status=204)
     sni = call("post", f"/certificates/{certificate}/snis", json={"name": name("s") + ".com"}, status=201).json()["id"]
     call("get", "/snis", status=200)
     call("get", f"/snis/{sni}", status=200)

@@ -200,6 +200,32 @@ def test_trusted_source(trusting, cp, upstream, authority, root):
     assert not upstream.requests
 
 
+def test_names_mapped_by_hand(plane, cp, upstream, authority, root):
+    """/header-cert-auths are this plugin's, and before usernames; /mtls-auths are not."""
+    host = route(cp, upstream, "header-cert-auth", header_config(authority))
+
+    def who(name):
+        r = plane.http("/", host, headers={"X-Cert": Holder(name, root).sequence})
+        return (q := upstream.take()[0]) and (q.get("x-consumer-username"), q.get("x-credential-identifier")) if r.status_code == 200 else r.json()["message"]
+
+    def put(path, **body):
+        r = cp.post(path, json=body, headers={"Prefer": "wait=10"})
+        assert r.status_code == 201, r.text
+        return r.json()["id"]
+
+    put("/consumers/guest/mtls-auth", subject_name="device-9")
+    assert who("device-9") == NOT_VERIFIED
+    mapping = put("/consumers/guest/header-cert-auth", subject_name="device-9")
+    assert who("device-9") == ("guest", mapping)
+    own = put("/header-cert-auths", subject_name="device-9", ca_certificate={"id": authority}, consumer={"username": "alice"})
+    assert who("device-9") == ("alice", own)
+    over = put("/header-cert-auths", subject_name="alice", consumer={"username": "guest"})
+    assert who("alice") == ("guest", over)
+    for id in (mapping, own, over):
+        assert cp.delete(f"/header-cert-auths/{id}", headers={"Prefer": "wait=10"}).status_code == 204
+    assert who("device-9") == NOT_VERIFIED and who("alice") == ("alice", "alice")
+
+
 def test_who_it_is(plane, cp, upstream, authority, root):
     host = route(cp, upstream, "header-cert-auth", header_config(authority, default_consumer="guest"))
     plane.http("/", host, headers={"X-Cert": Holder("stranger", root).sequence})

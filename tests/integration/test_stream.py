@@ -185,7 +185,7 @@ def test_every_entity_as_the_admin_api_shows_it(subscribe, cluster):
         r = cluster.cp.post(path, json=body)
         assert r.status_code == 201, r.text
         kind = path.rsplit("/", 1)[-1]
-        made[r.json()["id"]] = ({"mtls-auth": "mtls_auth_credentials"}.get(kind, kind), r.json())
+        made[r.json()["id"]] = ({"mtls-auth": "mtls_auth_credentials", "header-cert-auth": "header_cert_auth_credentials"}.get(kind, kind), r.json())
         return r.json()["id"], int(r.headers["X-Cardea-Revision"])
 
     authority, _ = make("/ca_certificates", {"cert": ca})
@@ -196,6 +196,7 @@ def test_every_entity_as_the_admin_api_shows_it(subscribe, cluster):
     consumer, _ = make("/consumers", {"username": "stream"})
     make(f"/consumers/{consumer}/mtls-auth", {"subject_name": "a.stream.test", "ca_certificate": {"id": authority}})
     make("/consumers/stream/mtls-auth", {"subject_name": "b.stream.test"})
+    make("/consumers/stream/header-cert-auth", {"subject_name": "b.stream.test"})
     _, revision = make(f"/routes/{route}/plugins", {"name": "request-termination", "consumer": {"id": consumer}, "config": {"status_code": 410}})
     s = subscribe()
     s.wait(lambda: s.revision >= revision)
@@ -207,7 +208,7 @@ def test_every_entity_as_the_admin_api_shows_it(subscribe, cluster):
         assert got == want, kind
     wait_until(lambda: cluster.data_planes[0].status().json()["configuration"]["revision"] >= revision, what="applied")
     counts = cluster.data_planes[0].status().json()["tables"]
-    path_of = lambda kind: {"mtls_auth_credentials": "mtls-auths"}.get(kind, kind)
+    path_of = lambda kind: {"mtls_auth_credentials": "mtls-auths", "header_cert_auth_credentials": "header-cert-auths"}.get(kind, kind)
     for kind in {k for k, _ in made.values()}:
         rows = cluster.cp.get(f"/{path_of(kind)}?size=1000").json()["data"] if kind != "targets" else [1]
         assert counts[kind] == len(rows), kind

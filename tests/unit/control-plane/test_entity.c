@@ -56,7 +56,7 @@ static void test_registry(void **state)
 				assert_true(at < i - 1);
 			}
 	}
-	assert_int_equal(i, 13);
+	assert_int_equal(i, 14);
 	assert_null(entity_find(STR("nothing")));
 	assert_null(entity_find(STR("")));
 	assert_non_null(entity_field(&entity_snis, STR("tags")));
@@ -76,6 +76,9 @@ static void test_paths(void **state)
 		{"mtls-auth", NULL, &entity_mtls_auth_credentials},
 		{"mtls_auth_credentials", NULL, NULL},
 		{"mtls-authss", NULL, NULL},
+		{"header-cert-auths", &entity_header_cert_auth_credentials,
+		 &entity_header_cert_auth_credentials},
+		{"header-cert-auth", NULL, &entity_header_cert_auth_credentials},
 		{"service", NULL, NULL},
 		{"", NULL, NULL},
 	};

@@ -24,6 +24,8 @@ static const struct {
 	{"mtls-auths", "/mtls-auths"},
 	{"consumers/bob/mtls-auth", "/consumers/bob/mtls-auth"},
 	{"consumer/bob/mtls_auth_credential", "/consumers/bob/mtls-auth"},
+	{"consumer/bob/header_cert_auth_credential", "/consumers/bob/header-cert-auth"},
+	{"header_cert_auth_credentials", "/header-cert-auths"},
 	{"services/\xc3\xa4/plugins", "/services/%C3%A4/plugins"},
 	{"", "!no entity ; there are: certificates, snis, "},
 	{"Services", "!no entity Services; there are: "},

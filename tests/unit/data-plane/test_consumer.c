@@ -163,14 +163,15 @@ static void test_authorities_refused(void **state)
 /* --- names in certificates --- */
 
 /* How many there are, and the first byte of the first one's consumer and authority. */
-static void check_named(const char *name, size_t count, unsigned consumer, unsigned ca)
+static void check_named(enum entities_kind kind, const char *name, size_t count, unsigned consumer,
+			unsigned ca)
 {
-	const struct entity_list *l = mtls_credentials_named(
-		&bed.tables->entities, tables_enter(bed.tables), str_from(name));
+	const struct entity_list *l = cert_credentials_named(
+		&bed.tables->entities, tables_enter(bed.tables), kind, str_from(name));
 
 	assert_int_equal(l ? l->count : 0, count);
 	if (count > 0) {
-		const struct mtls_credential *c = entity_of(l->items[0], struct mtls_credential);
+		const struct cert_credential *c = entity_of(l->items[0], struct cert_credential);
 
 		assert_true(str_eq(c->subject_name, str_from(name)));
 		assert_int_equal(c->consumer[0], consumer);
@@ -179,22 +180,20 @@ static void check_named(const char *name, size_t count, unsigned consumer, unsig
 	rcu_leave();
 }
 
-static void test_credentials(void **state)
+static void check_credentials(enum entities_kind kind, enum entities_kind other)
 {
-	const enum entities_kind kind = ENTITIES_MTLS_CREDENTIAL;
-
-	(void)state;
 	entity_bed_put(&bed, kind, 1, "subject_name=a.com consumer=#c");
 	entity_bed_put(&bed, kind, 2, "subject_name=a.com consumer=#d ca_certificate=#r");
 	entity_bed_put(&bed, kind, 3, "subject_name=A.com consumer=#e ca_certificate=#r");
-	check_named("a.com", 2, 'c', 0);
-	check_named("A.com", 1, 'e', 'r');
-	check_named("a.co", 0, 0, 0);
+	check_named(kind, "a.com", 2, 'c', 0);
+	check_named(kind, "A.com", 1, 'e', 'r');
+	check_named(kind, "a.co", 0, 0, 0);
+	check_named(other, "a.com", 0, 0, 0);
 	entity_bed_put(&bed, kind, 1, "subject_name=b.com consumer=#c");
-	check_named("a.com", 1, 'd', 'r');
-	check_named("b.com", 1, 'c', 0);
+	check_named(kind, "a.com", 1, 'd', 'r');
+	check_named(kind, "b.com", 1, 'c', 0);
 	entity_bed_put(&bed, kind, 1, NULL);
-	check_named("b.com", 0, 0, 0);
+	check_named(kind, "b.com", 0, 0, 0);
 	assert_string_equal(entity_bed_refusal(&bed, kind, "consumer=#c"),
 			    "subject_name: there is none");
 	assert_string_equal(entity_bed_refusal(&bed, kind, "subject_name=%1 consumer=#c"),
@@ -203,6 +202,16 @@ static void test_credentials(void **state)
 			    "consumer: there is none");
 	assert_string_equal(entity_bed_refusal(&bed, kind, "subject_name=a consumer=c"),
 			    "consumer: there is none");
+}
+
+/* Those of one plugin are not the other's. */
+static void test_credentials(void **state)
+{
+	(void)state;
+	check_credentials(ENTITIES_MTLS_CREDENTIAL, ENTITIES_HEADER_CREDENTIAL);
+	entity_bed_put(&bed, ENTITIES_MTLS_CREDENTIAL, 2, NULL);
+	entity_bed_put(&bed, ENTITIES_MTLS_CREDENTIAL, 3, NULL);
+	check_credentials(ENTITIES_HEADER_CREDENTIAL, ENTITIES_MTLS_CREDENTIAL);
 }
 
 static void change(void *arg)

@@ -1,5 +1,6 @@
-/* mtls_auth_credentials: consumers by a name in the client's certificate, for the plugin mtls-auth
- * (kong-acme-hybrid.md 5.1). Without ca_certificate: whoever issued it. */
+/* mtls_auth_credentials, header_cert_auth_credentials: consumers by a name in the client's
+ * certificate, for the plugins mtls-auth and header-cert-auth (kong-acme-hybrid.md 5.1, 5.2), of
+ * the same fields. Without ca_certificate: whoever issued it. */
 #include "control-plane/model/entity.h"
 
 enum { SUBJECT_NAME_MAX = 512 }; /* data planes look at no longer names of a certificate */
@@ -34,6 +35,18 @@ const struct entity entity_mtls_auth_credentials = {
 	.singular = "mtls_auth_credential",
 	.path = "mtls-auths",
 	.path_below = "mtls-auth",
+	.fields = fields,
+	.field_count = array_len(fields),
+	.composite = composite,
+	.has_tags = true,
+	.pushed = true,
+};
+
+const struct entity entity_header_cert_auth_credentials = {
+	.name = "header_cert_auth_credentials",
+	.singular = "header_cert_auth_credential",
+	.path = "header-cert-auths",
+	.path_below = "header-cert-auth",
 	.fields = fields,
 	.field_count = array_len(fields),
 	.composite = composite,
