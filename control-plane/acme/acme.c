@@ -194,6 +194,7 @@ void acme_close(struct acme *a, void (*closed)(void *arg), void *arg)
 	revokes_close(a);
 	preflights_close(a);
 	takeover_close(a);
+	write_through_close(a);
 	notices_close(a);
 	dns01_close(a);
 	stapling_close(a);

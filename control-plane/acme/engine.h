@@ -66,7 +66,9 @@ struct acme {
 	struct stapling *stapling; /* stapling.h; NULL: off */
 	struct chain_roots *roots; /* acme_chain_roots; NULL: none */
 
-	struct takeover *takeover; /* takeover.c; NULL: none */
+	struct takeover *takeover;	     /* takeover.c; NULL: none */
+	struct write_through *write_through; /* write_through.c; NULL: none */
+	bool write_through_claiming;
 
 	unsigned outstanding; /* queries of the engine itself that will still call back */
 	unsigned parts_open;  /* while closing: parts that have not said closed */
@@ -150,6 +152,10 @@ void ari_close(struct acme *a);
 void preflights_close(struct acme *a);
 /* revoke.c: answers those that wait. */
 void revokes_close(struct acme *a);
+/* write_through.c: what was issued, into the plugin's storage; once a second. */
+void write_through_tick(struct acme *a);
+/* Ends what is under way. */
+void write_through_close(struct acme *a);
 /* takeover.c: ends it, and answers who asked. */
 void takeover_close(struct acme *a);
 /* install.c: checks the certificate that came and puts it into the fleet's state. */

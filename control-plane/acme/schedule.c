@@ -500,6 +500,7 @@ static void tick(struct timer *t)
 	stapling_tick(a);
 	renew_due(a);
 	adopt(a);
+	write_through_tick(a);
 	prune(a);
 }
 

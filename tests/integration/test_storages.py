@@ -234,3 +234,32 @@ def test_a_server_that_does_not_answer_is_given_up_in_its_time(acme_cluster, red
     finally:
         redis.process.popen.send_signal(18)
     assert cp.post("/acme/import", json=redis.settings()).status_code == 200
+
+
+def test_what_is_issued_is_written_through(acme_cluster, empty, pebble):
+    """Kong's nodes that share the storage find the newest certificates there."""
+    cp = acme_cluster.cp
+    config = {"account_email": "through@example.com", "tos_accepted": True, "domains": ["*.through.example.com", "through.example.com"], **empty.settings(extra_options={"namespace": "ns:"})}
+    made = cp.post("/plugins", json={"name": "acme", "config": config})
+    assert made.status_code == 201, made.text
+    try:
+        assert cp.issue("a.through.example.com").status_code == 201
+
+        def written(host):
+            return json.loads(empty.get(f"ns:kong_acme:cert_key:{host}") or "{}").get("cert")
+
+        first = wait_until(lambda: written("a.through.example.com"), 30, "written")
+        certificate = cp.get("/acme/orders?host=a.through.example.com").json()["data"][0]["certificate"]["id"]
+        shown = cp.get(f"/certificates/{certificate}").json()
+        assert first == shown["cert"] and json.loads(empty.get("ns:kong_acme:cert_key:a.through.example.com"))["key"] == shown["key"]
+        host = wait_until(lambda: empty.get("ns:kong_acme:renew_config:a.through.example.com"), 10, "renewed by Kong's clock")
+        assert json.loads(host)["host"] == "a.through.example.com" and json.loads(host)["expire_at"] > time.time()
+        assert not [k for k in empty.keys() if "one.example.com" in k], "the plugin does not cover it"
+        # Renewed: the newer one takes its place.
+        assert cp.patch("/acme", json={"force": True}).status_code == 202
+        wait_until(lambda: written("a.through.example.com") not in (None, first), 60, "the renewed one is written")
+        # And back: what was written is what a takeover finds.
+        report = cp.post("/acme/import", json={}).json()
+        assert report["refused"] == 0 and report["unchanged"] >= 1, report
+    finally:
+        cp.delete(f"/plugins/{made.json()['id']}")
