@@ -361,6 +361,18 @@ void admission_run(struct acme *a)
 	}
 }
 
+/* Begun at an authority that is away: better begun anew at another one? What may have made the
+ * certificate already is waited for as long as there is time. */
+static bool should_move_on(const struct order *o)
+{
+	bool hurry = order_left_ms(o) < AUTHORITY_WAIT_S * UINT64_C(1000);
+
+	if (hurry ? !authority_away(o->authority) : !authority_lost(o->authority))
+		return false;
+	return (hurry || o->lane == LANE_EMERGENCY || o->state < ORDER_FINALIZING) &&
+	       admission_other(o) != NULL;
+}
+
 void admission_add(struct acme *a, struct order *o)
 {
 	struct authority *au;
@@ -375,7 +387,7 @@ void admission_add(struct acme *a, struct order *o)
 		return;
 	}
 	order_assign(o, au);
-	if (authority_lost(au) && o->state < ORDER_FINALIZING && admission_other(o) != NULL)
+	if (should_move_on(o))
 		order_move_on(o);
 	else
 		list_push(&a->admitting, &o->admission);

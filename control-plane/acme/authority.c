@@ -11,7 +11,7 @@
 #include "control-plane/acme/url.h"
 
 enum { CONNECT_TIMEOUT_MS = 10000, EXCHANGE_TIMEOUT_MS = 30000 };
-enum { LOST_AFTER_S = 60, KEY_FILE_MAX = 16384 };
+enum { KEY_FILE_MAX = 16384 };
 enum { PARTS = 3 }; /* the account, the client, the fetcher */
 
 /* Texts of the configuration; one that is empty counts as NULL, but for the e-mail address. */
@@ -248,12 +248,15 @@ bool authority_has_budget(const struct authority *au)
 	return clock_mono_ns() >= au->budget_ns;
 }
 
+bool authority_away(struct authority *au)
+{
+	return breaker_state(&au->breaker, clock_mono_ns()) != BREAKER_CLOSED;
+}
+
 bool authority_lost(struct authority *au)
 {
-	uint64_t now = clock_mono_ns();
-
-	return breaker_state(&au->breaker, now) != BREAKER_CLOSED &&
-	       now - au->breaker.since_ns > LOST_AFTER_S * UINT64_C(1000000000);
+	return authority_away(au) &&
+	       clock_mono_ns() - au->breaker.since_ns > AUTHORITY_LOST_S * UINT64_C(1000000000);
 }
 
 bool authority_is(const struct authority *au, const struct authority_conf *c)

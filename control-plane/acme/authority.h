@@ -52,8 +52,12 @@ void authority_release(struct authority *au);
 unsigned authority_room(struct authority *au);
 /* Whether it takes orders that count against everybody's budget there. */
 bool authority_has_budget(const struct authority *au);
+/* Its breaker is not closed: it may be back at the next request, or not. */
+bool authority_away(struct authority *au);
 /* It has been out of use for so long that what waits for it is better begun anew elsewhere. */
 bool authority_lost(struct authority *au);
+/* A certificate with less left than this cannot wait for that. */
+enum { AUTHORITY_LOST_S = 60, AUTHORITY_WAIT_S = 4 * AUTHORITY_LOST_S };
 
 /* Whether it was made of the same configuration. */
 bool authority_is(const struct authority *au, const struct authority_conf *c);

@@ -118,6 +118,16 @@ static int load_names(struct order *o, const json_t *row, struct err *e)
 			more ? more : "");
 }
 
+/* One that is far away is no hurry, whatever it is. */
+static void load_expiry(struct order *o, const json_t *row)
+{
+	static const double far_s = 1e9;
+	double left_s = json_number_value(json_object_get(row, "expires_in"));
+
+	if (left_s > 0 && left_s < far_s)
+		o->expires_ns = clock_mono_ns() + (uint64_t)(left_s * 1e9);
+}
+
 static int load_row(struct order *o, const json_t *row, struct err *e)
 {
 	const char *state = json_string_value(json_object_get(row, "state"));
@@ -148,6 +158,7 @@ static int load_row(struct order *o, const json_t *row, struct err *e)
 	o->challenge_revision =
 		(uint64_t)json_integer_value(json_object_get(row, "challenge_revision"));
 	o->profile_required = json_is_true(json_object_get(row, "profile_required"));
+	load_expiry(o, row);
 	o->wanted_not_after = json_integer_value(json_object_get(row, "wanted_not_after"));
 	if (problem_from_json(&o->problem, problem)) {
 		o->problem_at = json_integer_value(json_object_get(problem, "at"));
@@ -208,6 +219,13 @@ int order_create(struct order **out, struct acme *a, const json_t *row, struct e
 	a->used[o->lane]++;
 	*out = o;
 	return 0;
+}
+
+uint64_t order_left_ms(const struct order *o)
+{
+	uint64_t now = clock_mono_ns();
+
+	return o->expires_ns > now ? (o->expires_ns - now) / 1000000 : UINT64_MAX;
 }
 
 void order_assign(struct order *o, struct authority *au)

@@ -74,6 +74,8 @@ extern const struct sm order_sm;
 	"o.problem, o.lane, o.failures, o.ca, o.ca_before, to_jsonb(o.ca_refused) AS ca_refused, " \
 	"o.key_type_alt, o.pair_of, o.replaces, o.profile, o.profile_required, "                   \
 	"o.preferred_chain, extract(epoch FROM o.wanted_not_after)::bigint AS wanted_not_after, "  \
+	"(SELECT extract(epoch FROM v.not_after - now())::float8 FROM acme_orders v WHERE v.id = " \
+	"o.renews) AS expires_in, "                                                                \
 	"(SELECT CASE WHEN count(*) = cardinality(o.challenge_ids) THEN max(c.revision) END FROM " \
 	"changes c WHERE c.kind = 'acme_challenges' AND c.id = ANY (o.challenge_ids) AND NOT "     \
 	"c.removed) AS challenge_revision"
@@ -124,6 +126,7 @@ struct order {
 	bool profile_required;
 	char preferred_chain[256];
 	int64_t wanted_not_after; /* seconds; 0: null */
+	uint64_t expires_ns;	  /* what it renews ends then (monotonic); 0: renews nothing */
 	int64_t renew_pause_ms;	  /* by the database's clock not sooner than so far from now */
 
 	/* This run. */
@@ -173,6 +176,10 @@ void order_move(struct order *o, enum order_state to);
 int order_state_parse(struct str text, enum order_state *out) must_check;
 /* The name that the row and the API use. */
 const char *order_state_name(enum order_state s);
+
+/* Milliseconds until the certificate that it renews ends; UINT64_MAX: it renews none, or that has
+ * ended. */
+uint64_t order_left_ms(const struct order *o);
 
 /* From now on the order is at that authority. */
 void order_assign(struct order *o, struct authority *au);

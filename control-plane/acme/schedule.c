@@ -37,6 +37,25 @@ static int list_ids(const struct acme *a, struct buf *out)
 	return ids_end(out, NULL);
 }
 
+/* Directories of those that are away. */
+static int list_away(struct acme *a, struct buf *out)
+{
+	const char *separator = "";
+
+	if (buf_add_str(out, STR("{"), NULL) != 0)
+		return -1;
+	list_for_each(it, &a->authorities)
+	{
+		struct authority *au = container_of(it, struct authority, link);
+
+		if (!authority_away(au))
+			continue;
+		add_quoted(out, separator, au->conf.directory);
+		separator = ",";
+	}
+	return buf_add_str(out, STR("}"), NULL);
+}
+
 /* Directories of the authorities: of all, or of those that take orders now. room: how many those
  * take; budget: whether one of them takes first orders. */
 static int list_authorities(struct acme *a, bool all, struct buf *out, unsigned *room, bool *budget)
@@ -113,25 +132,29 @@ static void on_taken(const struct store_result *r, void *arg)
 		schedule_kick(a);
 }
 
-/* The more urgent lanes first, each up to its room, the longest due first within a lane. */
+/* The more urgent lanes first, each up to its room, the longest due first within a lane. One that
+ * has begun is taken when its authority is well or lost; or only away, and there is no time to wait
+ * for it ($11, $12). */
 static const char take_sql[] =
 	"WITH lanes (lane, room) AS (VALUES (0, $4::bigint), (1, $5::bigint), (2, $6::bigint), "
 	"(3, $7::bigint)), due AS (SELECT d.id FROM lanes l CROSS JOIN LATERAL (SELECT o.id FROM "
 	"acme_orders o WHERE o.lane = l.lane AND o.state NOT IN ('valid', 'failed', 'parked') AND "
 	"o.directory = ANY ($3::text[]) AND o.next_attempt <= now() AND (o.lease_until IS NULL OR "
 	"o.lease_until < now()) AND (CASE WHEN o.state IN ('new', 'paused_by_ca') THEN o.renewal "
-	"OR $10::boolean ELSE o.ca = ANY ($9::text[]) END) ORDER BY o.next_attempt LIMIT l.room "
+	"OR $10::boolean ELSE o.ca = ANY ($9::text[]) OR (o.ca = ANY ($11::text[]) AND EXISTS "
+	"(SELECT 1 FROM acme_orders v WHERE v.id = o.renews AND v.not_after BETWEEN now() AND "
+	"now() + $12::bigint * interval '1 second')) END) ORDER BY o.next_attempt LIMIT l.room "
 	"FOR UPDATE SKIP LOCKED) d ORDER BY l.lane LIMIT $8::bigint) "
 	"UPDATE acme_orders o SET lease_owner = $1, lease_until = now() + $2::bigint * interval '1 "
 	"millisecond', fence = fence + 1, state = CASE WHEN o.state = 'paused_by_ca' THEN 'new' "
 	"ELSE o.state END FROM due d WHERE o.id = d.id RETURNING " ORDER_COLUMNS;
 
-enum { TAKE_PARAMS = 10, NUMBER_SIZE = 24 };
+enum { TAKE_PARAMS = 12, NUMBER_SIZE = 24 };
 
 static void take_due(struct acme *a)
 {
-	struct buf all = BUF_INIT, healthy = BUF_INIT;
-	char lease[NUMBER_SIZE], rooms[LANES][NUMBER_SIZE], limit[NUMBER_SIZE];
+	struct buf all = BUF_INIT, healthy = BUF_INIT, away = BUF_INIT;
+	char lease[NUMBER_SIZE], rooms[LANES][NUMBER_SIZE], limit[NUMBER_SIZE], hurry[NUMBER_SIZE];
 	const char *params[TAKE_PARAMS] = {a->conf.control_plane_id, lease};
 	unsigned room[LANES], most = 0, any = 0;
 	bool budget = false;
@@ -140,7 +163,8 @@ static void take_due(struct acme *a)
 	if (a->taking || a->closing || a->at_work >= a->conf.max_in_flight)
 		return;
 	if (list_authorities(a, true, &all, &any, &budget) != 0 ||
-	    list_authorities(a, false, &healthy, &most, &budget) != 0 || most == 0)
+	    list_authorities(a, false, &healthy, &most, &budget) != 0 || most == 0 ||
+	    list_away(a, &away) != 0)
 		goto done;
 	if (most > a->conf.max_in_flight - a->at_work)
 		most = a->conf.max_in_flight - a->at_work;
@@ -151,10 +175,13 @@ static void take_due(struct acme *a)
 	}
 	snprintf(lease, sizeof(lease), "%llu", (unsigned long long)a->conf.lease_ms);
 	snprintf(limit, sizeof(limit), "%u", most);
+	snprintf(hurry, sizeof(hurry), "%d", AUTHORITY_WAIT_S);
 	params[2] = all.data;
 	params[7] = limit;
 	params[8] = healthy.data;
 	params[9] = budget ? "true" : "false";
+	params[10] = away.data;
+	params[11] = hurry;
 	a->taking = true;
 	a->take_asked_ns = clock_mono_ns();
 	acme_sleep(a);
@@ -162,6 +189,7 @@ static void take_due(struct acme *a)
 done:
 	buf_deinit(&all);
 	buf_deinit(&healthy);
+	buf_deinit(&away);
 }
 
 /* Thousands of orders end in a second: they are replaced some at a time. */

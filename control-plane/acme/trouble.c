@@ -17,6 +17,8 @@
 enum { REREAD_MAX = 3, REGISTER_MAX = 2, AGAIN_MAX = 3 };
 enum { AGAIN_FIRST_MS = 250, AGAIN_WAIT_MAX_MS = 10000 };
 enum { NUMBER_SIZE = 24 };
+/* A wait takes at most this part of what is left of the certificate that is renewed. */
+enum { LEFT_SHARE = 4, LEFT_WAIT_MIN_MS = 2000 };
 static const int64_t day_ms = INT64_C(24) * 3600 * 1000;
 
 /* What becomes of an order whose lease is given back. */
@@ -43,14 +45,17 @@ static void on_trouble_saved(const struct store_result *r, void *arg)
 }
 
 /* An order that can never succeed leaves its predecessor, which still serves, without a renewal:
- * this was it, or it was under way when the renewal was due. */
-static void try_renewal_tomorrow(const struct order *o, struct txn *t)
+ * this was it, or it was under way when the renewal was due. Tomorrow, or before it ends, or soon
+ * after that. */
+static void try_renewal_later(const struct order *o, struct txn *t)
 {
 	const char *params[] = {o->id};
 
 	txn_exec(t,
-		 "UPDATE acme_orders SET renew_at = now() + interval '1 day' WHERE renew_at IS "
-		 "NULL AND id = (SELECT v.id FROM acme_orders v JOIN acme_orders o ON v.host = "
+		 "UPDATE acme_orders SET renew_at = now() + least(interval '1 day', greatest("
+		 "(not_after - now()) / 4, coalesce((not_after - not_before) / 10, interval '1 "
+		 "day'))) WHERE renew_at IS NULL AND id = (SELECT v.id FROM acme_orders v JOIN "
+		 "acme_orders o ON v.host = "
 		 "o.host AND v.more = o.more WHERE o.id = $1 AND v.state = 'valid' AND v.pair_of "
 		 "IS NULL ORDER BY v.created_at DESC LIMIT 1)",
 		 params, array_len(params), 0, STORE_OK);
@@ -257,7 +262,7 @@ static void save_trouble(struct order *o, const struct outcome *x)
 		order_drop(o, t);
 	order_note(o, t, &entity_acme_challenges, order_challenge(o));
 	if (x->next == ORDER_FAILED)
-		try_renewal_tomorrow(o, t);
+		try_renewal_later(o, t);
 	if (x->names.len > 0)
 		save_names(o, x, t);
 	save_budgets(o, x, t);
@@ -311,11 +316,30 @@ static bool drop_names(const struct order *o, struct outcome *x)
 
 /* --- the steps --- */
 
+/* Our own waits end before the certificate does, and get shorter with what is left of it: a minute
+ * is nothing to one of 90 days, and too long for one that lives a minute. */
+static uint64_t within_life(const struct order *o, uint64_t wait_ms)
+{
+	uint64_t most = order_left_ms(o) / LEFT_SHARE;
+
+	most = most < LEFT_WAIT_MIN_MS ? LEFT_WAIT_MIN_MS : most;
+	return wait_ms < most ? wait_ms : most;
+}
+
+/* What the authority asks for is kept, whatever is left. */
+static uint64_t as_asked(const struct problem *p, uint64_t wait_ms)
+{
+	return p->retry_after_ms > (int64_t)wait_ms ? (uint64_t)p->retry_after_ms : wait_ms;
+}
+
+static uint64_t pace_of(const struct order *o, const struct verdict *v)
+{
+	return backoff_ms(&v->pace, o->attempts + 1, chance());
+}
+
 static uint64_t paced(const struct order *o, const struct problem *p, const struct verdict *v)
 {
-	uint64_t wait = backoff_ms(&v->pace, o->attempts + 1, chance());
-
-	return p->retry_after_ms > (int64_t)wait ? (uint64_t)p->retry_after_ms : wait;
+	return as_asked(p, within_life(o, pace_of(o, v)));
 }
 
 static void retry(struct order *o, const struct problem *p, struct outcome *x)
@@ -344,7 +368,7 @@ static void budget(struct order *o, const struct problem *p, struct outcome *x)
 
 	if (said > 30 * day_ms)
 		said = 30 * day_ms;
-	x->wait_ms = paced(o, p, x->verdict);
+	x->wait_ms = as_asked(p, pace_of(o, x->verdict));
 	if (p->retry_after_ms > 0)
 		x->wait_ms = (uint64_t)p->retry_after_ms;
 	else if (said > 0)
@@ -361,7 +385,7 @@ static void quarantine(struct order *o, const struct problem *p, struct outcome 
 	o->failures++;
 	x->by_owner = true;
 	x->next = ORDER_NEW;
-	x->wait_ms = quarantine_ms(o->failures, chance());
+	x->wait_ms = within_life(o, quarantine_ms(o->failures, chance()));
 	least = policy_backoff_ms(acme_policy(o->acme, order_names(o)));
 	x->wait_ms = x->wait_ms > least ? x->wait_ms : least;
 	if (o->failures < o->acme->conf.park_after)
