@@ -174,6 +174,18 @@ def excused(w, plane, at):
     return any(d is plane and began <= at <= ended for d, began, ended in w.away)
 
 
+def by_time(wrong):
+    """Of each data plane, by ten seconds: how many handshakes, with how many names."""
+    found = collections.defaultdict(list)
+    for plane, at, name, _ in wrong:
+        found[plane, int(at) // 10 * 10].append(name)
+    return [f"{plane} {at} s: {len(names)} ({len(set(names))} names)" for (plane, at), names in sorted(found.items(), key=lambda i: i[0][1])]
+
+
+def told_of(cp, host):
+    return "\n".join(line for line in cp.process.log().splitlines() if host in line)[-6000:]
+
+
 def test_no_handshake_sees_an_expired_certificate(world):
     w = world
     all_issued(w)
@@ -190,6 +202,10 @@ def test_no_handshake_sees_an_expired_certificate(world):
         f"{NAMES} names of {LIFE} s for {seconds:.0f} s: {sum(r['done'] for r in seen)} handshakes, {len(wrong)} wrong, {len(refused)} refused, least life left "
         f"{min(r['least_left'] for r in seen):.1f} s; {renewals} renewals, {troubled} orders tried again, certificates by authority {issued}, {w.troubles()}; " + "; ".join(w.told)
     )
+    if wrong:
+        print("wrong:", by_time(wrong))
+        for cp in w.c.control_planes:
+            print(f"{cp.name}:", told_of(cp, wrong[0][2]))
     assert not wrong, (len(wrong), wrong[:10])
     assert not refused, (len(refused), refused[:10])
     assert min(r["done"] for r in seen) > 0
