@@ -365,7 +365,7 @@ void admission_run(struct acme *a)
  * certificate already is waited for as long as there is time. */
 static bool should_move_on(const struct order *o)
 {
-	bool hurry = order_left_ms(o) < AUTHORITY_WAIT_S * UINT64_C(1000);
+	bool hurry = order_in_hurry(o);
 
 	if (hurry ? !authority_away(o->authority) : !authority_lost(o->authority))
 		return false;

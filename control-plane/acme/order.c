@@ -228,6 +228,11 @@ uint64_t order_left_ms(const struct order *o)
 	return o->expires_ns > now ? (o->expires_ns - now) / 1000000 : UINT64_MAX;
 }
 
+bool order_in_hurry(const struct order *o)
+{
+	return order_left_ms(o) < AUTHORITY_WAIT_S * UINT64_C(1000);
+}
+
 void order_assign(struct order *o, struct authority *au)
 {
 	if (o->authority)

@@ -180,6 +180,8 @@ const char *order_state_name(enum order_state s);
 /* Milliseconds until the certificate that it renews ends; UINT64_MAX: it renews none, or that has
  * ended. */
 uint64_t order_left_ms(const struct order *o);
+/* So little that it cannot wait for an authority that is away, nor behind all others. */
+bool order_in_hurry(const struct order *o);
 
 /* From now on the order is at that authority. */
 void order_assign(struct order *o, struct authority *au);

@@ -67,6 +67,14 @@ static enum lane lane_of(const struct order *o)
 	return o->renewal ? LANE_RENEWAL : LANE_FIRST;
 }
 
+/* The lane of retries is behind all others: what would expire there stays where it is. */
+static enum lane lane_after(const struct order *o, const struct outcome *x)
+{
+	if (x->by_owner && !order_in_hurry(o))
+		return LANE_RETRY;
+	return x->names.len ? lane_of(o) : o->lane;
+}
+
 /* What order_save_in does not write. Names that failed by their owner's fault are watched: when
  * they resolve to something else, they are tried at once (watch.c). */
 static void save_lane(const struct order *o, const struct outcome *x, struct txn *t)
@@ -79,10 +87,7 @@ static void save_lane(const struct order *o, const struct outcome *x, struct txn
 				x->next == ORDER_PAUSED ? o->help.url : NULL,
 				x->by_owner ? "true" : "false"};
 
-	snprintf(lane, sizeof(lane), "%d",
-		 (int)(x->by_owner    ? LANE_RETRY
-		       : x->names.len ? lane_of(o)
-				      : o->lane));
+	snprintf(lane, sizeof(lane), "%d", (int)lane_after(o, x));
 	snprintf(failures, sizeof(failures), "%u", o->failures);
 	txn_exec(t,
 		 "UPDATE acme_orders SET lane = $2::integer, failures = $3::integer, ca_refused = "

@@ -101,6 +101,8 @@ def test_waits_end_before_the_certificate_does(cp, cas, database, page, answer, 
     wait_until(lambda: (o := newest(cp, host))["renewal"] and o["attempts"] == 1 and not o["lease_owner"], 20, "the renewal in trouble")
     (wait,) = sql(database, "SELECT extract(epoch FROM next_attempt - updated_at)::float8 FROM acme_orders WHERE id = %s", newest(cp, host)["id"])[0]
     assert least <= wait <= most + 0.1
+    # The lane of retries is behind all others: what has no time does not go there.
+    assert newest(cp, host)["lane"] == ("retry" if page == "authz" and left not in (MINUTE, 4) else "renewal")
     # Nothing of it is in the way of the next row.
     sql(database, "UPDATE acme_orders SET next_attempt = now() + interval '1 hour' WHERE id = %s", newest(cp, host)["id"])
     sql(database, "DELETE FROM acme_buckets")

