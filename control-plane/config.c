@@ -260,7 +260,8 @@ const struct conf_key cp_config_keys[] = {
 	{.name = "acme_egress_address",
 	 .type = CONF_STRING,
 	 .offset = AT(acme_egress_address),
-	 .help = "IP address of this machine that requests to authorities are sent from, which also "
+	 .help = "IP address of this machine that requests to authorities are sent from, which "
+		 "also "
 		 "names its budget; empty: any, and one budget for all control planes"},
 	{.name = "acme_allow_private",
 	 .type = CONF_BOOL,

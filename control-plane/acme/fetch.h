@@ -18,13 +18,13 @@ struct fetcher;
 struct fetch;
 
 struct fetcher_conf {
-	const char *ca_file;	     /* PEM bundle that is trusted; NULL: the system's. Copied */
-	const char *ca_pem;	     /* the same as text; wins. Copied */
-	const char *from;	     /* IP address that connections come from, and so the family that
-					they go to; NULL or "": any. Copied */
-	bool allow_private;	     /* see url_gate */
-	bool own;		     /* the operator's URLs: url_gate_own instead */
-	bool responder;		     /* those of certificates: url_gate_responder instead */
+	const char *ca_file; /* PEM bundle that is trusted; NULL: the system's. Copied */
+	const char *ca_pem;  /* the same as text; wins. Copied */
+	const char *from;    /* IP address that connections come from, and so the family that
+				they go to; NULL or "": any. Copied */
+	bool allow_private;  /* see url_gate */
+	bool own;	     /* the operator's URLs: url_gate_own instead */
+	bool responder;	     /* those of certificates: url_gate_responder instead */
 	uint64_t connect_timeout_ms; /* 10,000 */
 	uint64_t timeout_ms;	     /* for the whole exchange: 30,000 */
 	size_t body_max;	     /* 256 KiB */
