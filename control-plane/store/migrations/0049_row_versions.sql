@@ -14,3 +14,4 @@ ALTER TABLE mtls_auth_credentials ALTER COLUMN version SET DEFAULT nextval('row_
 ALTER TABLE acme_authorities ALTER COLUMN version SET DEFAULT nextval('row_versions');
 ALTER TABLE acme_challenges ALTER COLUMN version SET DEFAULT nextval('row_versions');
 ALTER TABLE ticket_secrets ALTER COLUMN version SET DEFAULT nextval('row_versions');
+ALTER TABLE header_cert_auth_credentials ALTER COLUMN version SET DEFAULT nextval('row_versions');

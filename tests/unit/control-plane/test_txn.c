@@ -217,6 +217,27 @@ static void test_a_version_is_not_used_again(void **state)
 	store_fixture_close(f);
 }
 
+static void test_every_kind_has_such_versions(void **state)
+{
+	struct store_fixture *f = rows_open(pg_fixture_database(0));
+
+	(void)state;
+	for (size_t i = 0; entity_at(i); i++) {
+		char sql[256], *text;
+
+		snprintf(sql, sizeof(sql),
+			 "SELECT column_default LIKE 'nextval(%%row_versions%%' FROM "
+			 "information_schema.columns WHERE table_name = '%s' AND column_name = "
+			 "'version'",
+			 entity_at(i)->name);
+		text = pg_fixture_sql(f->conninfo, sql);
+		if (strcmp(text, "t") != 0)
+			fail_msg("%s: %s", entity_at(i)->name, text);
+		free(text);
+	}
+	store_fixture_close(f);
+}
+
 /* What is noted, and when: with the revision that was made, or none; not when it was refused. */
 static const struct {
 	const char *name;
@@ -360,6 +381,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_a_version_is_not_used_again),
+		cmocka_unit_test(test_every_kind_has_such_versions),
 		cmocka_unit_test(test_notes),
 		cmocka_unit_test(test_noted_queries),
 		cmocka_unit_test(test_an_operation_runs_once),
