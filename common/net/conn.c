@@ -477,6 +477,11 @@ const struct addr *conn_local(const struct conn *c)
 	return &c->local;
 }
 
+const struct addr *conn_destination(const struct conn *c)
+{
+	return c->proxied ? &c->proxied->destination : &c->local;
+}
+
 struct loop *conn_loop(struct conn *c)
 {
 	return c->loop;

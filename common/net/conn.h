@@ -164,6 +164,8 @@ const struct addr *conn_peer(const struct conn *c);
 /* The TCP peer: what trust in the connection itself is decided by (PP-10). */
 const struct addr *conn_tcp_peer(const struct conn *c);
 const struct addr *conn_local(const struct conn *c);
+/* Where the client meant to go: the local address, or the destination in its PROXY header. */
+const struct addr *conn_destination(const struct conn *c);
 struct loop *conn_loop(struct conn *c);
 /* gone is called right before on_close, once, with its reason, whoever owns the events then: for
  * whoever counts connections. NULL takes it back. */

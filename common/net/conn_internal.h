@@ -48,7 +48,7 @@ struct dial {
 struct proxied {
 	void (*on_proxied)(struct conn *c, void *arg);
 	void *arg;
-	struct addr tcp_peer;
+	struct addr tcp_peer, destination;
 	size_t len;
 	char bytes[]; /* PROXY_HEADER_MAX while the header is awaited, then none */
 };

@@ -17,7 +17,7 @@ int proxied_attach(struct conn *c, const struct conn_options *o, struct err *e)
 
 	if (!p)
 		return err_memory(e, "a connection");
-	*p = (struct proxied){o->on_proxied, o->on_proxied_arg, c->peer, 0};
+	*p = (struct proxied){o->on_proxied, o->on_proxied_arg, c->peer, c->local, 0};
 	c->proxied = p;
 	return 0;
 }
@@ -29,8 +29,10 @@ static void begin(struct conn *c, const struct proxy_header *h)
 	/* Without memory for less, the larger piece stays. */
 	if (p)
 		c->proxied = p;
-	if (h->addressed)
+	if (h->addressed) {
 		c->peer = h->source;
+		c->proxied->destination = h->destination;
+	}
 	if (c->proxied->on_proxied)
 		c->proxied->on_proxied(c, c->proxied->arg);
 	if (c->state == CONN_PROXIED)

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 
 #include "common/core/str.h"
+#include "common/net/addr.h"
 
 enum { HOST_MAX = 253, LABEL_MAX = 63, PORT_MAX = 65535, TARGET_PORT = 8000 };
 
@@ -108,8 +109,13 @@ int host_check_wildcard(const json_t *value, struct err *e)
 bool host_sni_served(struct str name, char out[HOST_NAME_SIZE])
 {
 	struct str fixed = name;
+	struct addr address;
 	bool numeric = true;
 
+	if (addr_parse_ip(&address, name) == 0) {
+		addr_ip_text(&address, out, HOST_NAME_SIZE);
+		return true;
+	}
 	if (name.len == 0 || name.len >= HOST_NAME_SIZE)
 		return false;
 	for (size_t i = 0; i < name.len; i++)

@@ -12,8 +12,10 @@ enum { HOST_NAME_SIZE = 254 }; /* with NUL (RFC 1035 section 2.3.4) */
 
 /* A field check: a host name with at most one `*`, as first or last character; `*` alone. */
 int host_check_wildcard(const json_t *value, struct err *e) must_check;
-/* What a data plane looks an SNI up by: out becomes the name in lower case. False: no client can
- * ask for that name (`*a.com`, `123`), although host_check_wildcard takes it, as Kong does. */
+/* What a data plane looks an SNI up by: out becomes the name in lower case, or an IP address as
+ * RFC 5952 has it, for clients that send no name and came to that address (RFC 8738). False: no
+ * client can ask for that name (`*a.com`, `123`), although host_check_wildcard takes it, as Kong
+ * does. */
 bool host_sni_served(struct str name, char out[HOST_NAME_SIZE]) must_check;
 /* A host name or an IP address, without a port (services.host). */
 int host_check(const json_t *value, struct err *e) must_check;

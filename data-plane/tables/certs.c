@@ -46,32 +46,6 @@ static const struct name *name_of(const struct version *v)
 
 /* --- reading --- */
 
-static bool name_byte(char ch)
-{
-	return (ch >= 'a' && ch <= 'z') || (ch >= '0' && ch <= '9') || ch == '-' || ch == '_' ||
-	       ch == '.';
-}
-
-bool certs_normalise(struct str name, char *out, size_t *len)
-{
-	bool numeric = true;
-
-	if (name.len > 0 && name.ptr[name.len - 1] == '.')
-		name.len--;
-	if (name.len == 0 || name.len > CERTS_NAME_MAX || name.ptr[0] == '.' ||
-	    name.ptr[name.len - 1] == '.')
-		return false;
-	for (size_t i = 0; i < name.len; i++) {
-		out[i] = ascii_lower(name.ptr[i]);
-		if (!name_byte(out[i]) || (i > 0 && out[i] == '.' && out[i - 1] == '.'))
-			return false;
-		numeric = numeric && (out[i] == '.' || (out[i] >= '0' && out[i] <= '9'));
-	}
-	out[name.len] = '\0';
-	*len = name.len;
-	return !numeric;
-}
-
 const struct cert *certs_by_id(const struct certs *c, uint64_t generation,
 			       const unsigned char id[CERTS_ID_SIZE])
 {
@@ -137,6 +111,18 @@ const struct cert *certs_find(const struct certs *c, uint64_t generation, struct
 	uint16_t minimum;
 
 	return certs_find_minimum(c, generation, name, &minimum);
+}
+
+const struct cert *certs_find_address(const struct certs *c, uint64_t generation,
+				      const struct addr *a, char text[ADDR_TEXT_SIZE],
+				      uint16_t *minimum)
+{
+	struct addr plain = *a;
+
+	addr_unmap(&plain);
+	addr_ip_text(&plain, text, ADDR_TEXT_SIZE);
+	*minimum = 0;
+	return find_key(c, generation, str_from(text), minimum);
 }
 
 /* --- chains --- */
@@ -408,21 +394,6 @@ int certs_remove(struct certs *c, struct vmap_txn *x, const unsigned char id[CER
 
 /* --- names --- */
 
-/* "a.b", "*.a.b", "a.*" or "*". */
-static bool name_ok(struct str name)
-{
-	char out[CERTS_NAME_MAX + 1];
-	size_t len;
-
-	if (str_eq(name, STR("*")))
-		return true;
-	if (str_starts(name, STR("*.")))
-		name = str_sub(name, 2, name.len);
-	else if (str_ends(name, STR(".*")))
-		name = str_sub(name, 0, name.len - 2);
-	return certs_normalise(name, out, &len) && str_eq(name, (struct str){out, len});
-}
-
 int certs_put_sni(struct certs *c, struct vmap_txn *x, const unsigned char id[CERTS_ID_SIZE],
 		  struct str name, const unsigned char certificate_id[CERTS_ID_SIZE],
 		  uint16_t minimum, struct err *e)
@@ -430,7 +401,7 @@ int certs_put_sni(struct certs *c, struct vmap_txn *x, const unsigned char id[CE
 	struct vmap_entry *entry;
 	struct sni *sni;
 
-	if (!name_ok(name) || name.len > CERTS_NAME_MAX)
+	if (!certs_name_ok(name) || name.len > CERTS_NAME_MAX)
 		return err_set(e, ERR_INVALID, "not a name that a client can ask for");
 	if (vmap_touch(x, &c->snis, id_str(id), &entry, e) != 0)
 		return -1;

@@ -12,6 +12,7 @@
 #define CARDEA_TABLES_CERTS_H
 
 #include "common/core/map.h"
+#include "common/net/addr.h"
 #include "data-plane/tables/secmem.h"
 #include "data-plane/tables/vmap.h"
 #include "data-plane/tables/withheld.h"
@@ -64,12 +65,19 @@ void certs_deinit(struct certs *c);
 /* Lower case, one trailing dot off. false: not a host name (empty, too long, an IP literal, bytes
  * that no name has). out has CERTS_NAME_MAX + 1 bytes and is NUL-terminated. */
 bool certs_normalise(struct str name, char *out, size_t *len);
+/* Whether an sni may be called so: see certs_put_sni. Pure. */
+bool certs_name_ok(struct str name);
 /* Kong's order (kong-admin-api.md 2.2): exact, "*.rest", "prefix.*", "*". name is normalised. NULL:
  * none of them. The certificate lives until rcu_leave. */
 const struct cert *certs_find(const struct certs *c, uint64_t generation, struct str name);
 /* The same, and the oldest version of TLS (TLS1_2_VERSION, ...; 0: any) that the name it was found
  * by allows. */
 const struct cert *certs_find_minimum(const struct certs *c, uint64_t generation, struct str name,
+				      uint16_t *minimum);
+/* The certificate of an IP address (RFC 8738: an sni has its text), whatever the port; text: how it
+ * was looked up. NULL: none; wildcards have no addresses. */
+const struct cert *certs_find_address(const struct certs *c, uint64_t generation,
+				      const struct addr *a, char text[ADDR_TEXT_SIZE],
 				      uint16_t *minimum);
 /* The certificate with this id, or NULL. */
 const struct cert *certs_by_id(const struct certs *c, uint64_t generation,
@@ -91,8 +99,8 @@ int certs_put(struct certs *c, struct vmap_txn *x, const unsigned char id[CERTS_
 /* Stages removals; what is not there is fine. */
 int certs_remove(struct certs *c, struct vmap_txn *x, const unsigned char id[CERTS_ID_SIZE],
 		 struct err *e) must_check;
-/* Stages a name: "a.b", "*.b", "a.*" or "*", lower case, and its minimum (0: none). ERR_INVALID:
- * anything else. */
+/* Stages a name: "a.b", "*.b", "a.*" or "*", lower case, or an IP address as addr_ip_text writes
+ * it, and its minimum (0: none). ERR_INVALID: anything else. */
 int certs_put_sni(struct certs *c, struct vmap_txn *x, const unsigned char id[CERTS_ID_SIZE],
 		  struct str name, const unsigned char certificate_id[CERTS_ID_SIZE],
 		  uint16_t minimum, struct err *e) must_check;

@@ -91,6 +91,13 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
 	return SSL_TLSEXT_ERR_OK;
 }
 
+static const struct addr *destination(const SSL *ssl)
+{
+	const struct conn *c = conn_of_ssl(ssl);
+
+	return c ? conn_destination(c) : NULL;
+}
+
 static int on_client_hello(SSL *ssl, int *alert, void *arg)
 {
 	struct tls_ctx *c = arg;
@@ -108,7 +115,8 @@ static int on_client_hello(SSL *ssl, int *alert, void *arg)
 	challenge = validation_challenge(ssl, c->o.tables);
 	if (challenge)
 		return answer_validation(c, ssl, challenge, alert);
-	r = select_certificate(ssl, c->o.tables, c->o.cert_file != NULL, &c->cert, alert);
+	r = select_certificate(ssl, c->o.tables, destination(ssl), c->o.cert_file != NULL, &c->cert,
+			       alert);
 	if ((r == SELECT_DEFAULT || r == SELECT_UNKNOWN) && c->o.on_unknown) {
 		int known = c->o.on_unknown(ssl, c->o.arg);
 

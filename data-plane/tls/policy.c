@@ -1,6 +1,7 @@
 #include "data-plane/tls/policy.h"
 
 #include <openssl/sha.h>
+#include <stdio.h>
 #include <string.h>
 
 static bool any_rule(const struct tables *t)
@@ -27,6 +28,19 @@ void tls_policy_of(const struct tables *t, uint64_t generation, struct str name,
 		memcpy(out->digest, out->rule->digest, sizeof(out->digest));
 	out->digest[1] ^= (unsigned char)out->min_version;
 	out->digest[2] ^= (unsigned char)(out->min_version >> 8);
+}
+
+/* The version is no part of the digest: a request's host that is an address is looked up as no
+ * name. */
+void tls_policy_of_address(const struct tables *t, uint64_t generation, const struct addr *a,
+			   struct tls_policy *out)
+{
+	char text[ADDR_TEXT_SIZE];
+
+	tls_policy_of(t, generation, STR(""), out);
+	out->cert = certs_find_address(&t->certs, generation, a, text, &out->min_version);
+	if (out->cert)
+		out->name_len = (size_t)snprintf(out->name, sizeof(out->name), "%s", text);
 }
 
 /* digest of the rules (8) | digest of the name (24) */

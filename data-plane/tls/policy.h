@@ -26,6 +26,10 @@ struct tls_policy {
 /* For a name as a client spelled it, without port. Lives until rcu_leave. */
 void tls_policy_of(const struct tables *t, uint64_t generation, struct str name,
 		   struct tls_policy *out);
+/* For a client that named none and went to this address. Its certificate, if there is one, and the
+ * rules of no name: a host that is an address has those too. */
+void tls_policy_of_address(const struct tables *t, uint64_t generation, const struct addr *a,
+			   struct tls_policy *out);
 /* In the ClientHello callback: puts everything but the certificate on ssl. */
 int tls_policy_apply(SSL *ssl, const struct tls_policy *p, struct err *e) must_check;
 /* Whether a request for host may come over this connection: its rules are those that the connection

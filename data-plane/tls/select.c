@@ -65,8 +65,8 @@ int select_use(SSL *ssl, const struct cert *cert, struct parsed_cache *parsed)
 	return -1;
 }
 
-enum select_result select_certificate(SSL *ssl, const struct tables *t, bool has_default,
-				      const struct cert **out, int *alert)
+enum select_result select_certificate(SSL *ssl, const struct tables *t, const struct addr *to,
+				      bool has_default, const struct cert **out, int *alert)
 {
 	const unsigned char *ext;
 	size_t len;
@@ -77,7 +77,10 @@ enum select_result select_certificate(SSL *ssl, const struct tables *t, bool has
 	if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &ext, &len) == 1 &&
 	    select_server_name((struct str){(const char *)ext, len}, &name) != SELECT_FOUND)
 		return refuse(SELECT_MALFORMED, alert);
-	tls_policy_of(t, tables_enter(t), name, &policy);
+	if (name.len == 0 && to)
+		tls_policy_of_address(t, tables_enter(t), to, &policy);
+	else
+		tls_policy_of(t, tables_enter(t), name, &policy);
 	if (!policy.cert && !has_default)
 		return refuse(SELECT_UNKNOWN, alert);
 	if (tls_policy_apply(ssl, &policy, &e) != 0) {

@@ -1,7 +1,8 @@
 /* From a ClientHello to a certificate (reliability-goals TLS-05 to TLS-07): runs in OpenSSL's
  * ClientHello callback, before a session ticket is looked at.
  *
- *     no server_name ─────────────▶ default certificate, or alert unrecognized_name
+ *     no server_name ─────────────▶ certificate of the address that the client went to, or else the
+ *                                   default certificate, or alert unrecognized_name
  *     malformed, two names ───────▶ alert decode_error
  *     not a host name, unknown ───▶ default certificate, or alert unrecognized_name
  *     known ──────────────────────▶ its leafs, keys and chains are put on the SSL
@@ -32,10 +33,11 @@ enum select_result {
 enum select_result select_server_name(struct str extension, struct str *name);
 
 /* Sets up ssl for the ClientHello that it is reading, all but the certificate, which a resumed
- * connection does not need: *out is it, until the turn ends; NULL: the context's own. has_default:
- * the context has one. *alert is set for results from SELECT_UNKNOWN on. */
-enum select_result select_certificate(SSL *ssl, const struct tables *t, bool has_default,
-				      const struct cert **out, int *alert);
+ * connection does not need: *out is it, until the turn ends; NULL: the context's own. to: where the
+ * client went; NULL: not known. has_default: the context has one. *alert is set for results from
+ * SELECT_UNKNOWN on. */
+enum select_result select_certificate(SSL *ssl, const struct tables *t, const struct addr *to,
+				      bool has_default, const struct cert **out, int *alert);
 /* Gives ssl the certificate, with its key and chain. -1: it cannot be served; logged. */
 int select_use(SSL *ssl, const struct cert *cert, struct parsed_cache *parsed) must_check;
 

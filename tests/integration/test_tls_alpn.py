@@ -3,6 +3,7 @@
 import hashlib
 import socket
 import ssl
+import subprocess
 
 import psycopg2
 import pytest
@@ -68,6 +69,47 @@ def test_address(alpn):
     assert r.status_code == 201, r.text
     leaf, _, _ = handshake(d, "beside.alpn.example.com", ["http/1.1"])
     assert sorted(names_of(leaf)) == sorted([d.ip, "beside.alpn.example.com"])
+
+
+def without_name(d):
+    """The leaf's names that a client by address gets: it sends no server name."""
+    argv = ["openssl", "s_client", "-connect", f"{d.ip}:{d.tls_port}", "-noservername"]
+    r = subprocess.run(argv, input="", capture_output=True, text=True, timeout=20)
+    if "BEGIN CERTIFICATE" not in r.stdout:
+        assert "unrecognized name" in r.stderr, r.stderr
+        return None
+    return names_of(x509.load_pem_x509_certificate(r.stdout.encode()))
+
+
+def test_clients_by_address(alpn):
+    """The address has a certificate (test_address), and no other one has."""
+    served = alpn.data_planes[1]
+    assert served.ip in without_name(served)
+    assert without_name(alpn.data_planes[0]) is None
+    assert all(d.metric("cardea_dp_entities_refused") == 0 for d in alpn.data_planes), "an sni that is an address is taken"
+
+
+def test_clients_by_address_behind_a_proxy(alpn):
+    """Where the client meant to go is in the PROXY header."""
+    ip = alpn.data_planes[1].ip
+    d = alpn.add_data_plane(trusted_ips="127.0.0.0/8", proxy_listen="127.0.0.1:0")
+    d.config.write_text(d.config.read_text().replace("127.0.0.1:0", f"{d.ip}:{d.tls_port} ssl proxy_protocol"))
+    d.start()
+    try:
+        wait_until(lambda: d.metric("cardea_dp_certificates") == alpn.data_planes[0].metric("cardea_dp_certificates"), 20, "the same certificates")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        for header, found in ((f"TCP4 192.0.2.9 {ip} 1234 443", True), ("TCP4 192.0.2.9 192.0.2.1 1234 443", False), ("UNKNOWN", False)):
+            with socket.create_connection((d.ip, d.tls_port), timeout=5) as raw:
+                raw.sendall(f"PROXY {header}\r\n".encode())
+                try:
+                    with context.wrap_socket(raw) as tls:
+                        assert found and ip in names_of(x509.load_der_x509_certificate(tls.getpeercert(binary_form=True)))
+                except ssl.SSLError as e:
+                    assert not found and "UNRECOGNIZED_NAME" in str(e)
+    finally:
+        d.process.stop()
+        alpn.data_planes.remove(d)
 
 
 @pytest.fixture

@@ -103,6 +103,10 @@ static void test_header_then_bytes(void **state)
 		assert_true(addr_is_loopback(conn_tcp_peer(p.server.conn)));
 		assert_peer(conn_peer(p.server.conn), good[i].peer ? good[i].peer : tcp);
 		assert_string_equal(t.peer, good[i].peer ? good[i].peer : tcp);
+		/* Who says nothing of it went where the connection goes. */
+		assert_int_equal(good[i].peer != NULL,
+				 addr_compare(conn_destination(p.server.conn),
+					      conn_local(p.server.conn)) != 0);
 		assert_int_equal(t.proxied, 1);
 		buf_deinit(&all);
 		end(&p, fd);
@@ -282,6 +286,7 @@ static void test_tls_behind_the_header(void **state)
 		client_step(&c, fd, STR(""));
 	}
 	assert_peer(conn_peer(p.server.conn), "[2001:db8::1]:12345");
+	assert_peer(conn_destination(p.server.conn), "[2001:db8::2]:443");
 	SSL_free(c.ssl);
 	end(&p, fd);
 }

@@ -154,6 +154,51 @@ static void test_normalise(void **state)
 	assert_false(certs_normalise((struct str){long_name, CERTS_NAME_MAX + 1}, out, &len));
 }
 
+static void test_addresses(void **state)
+{
+	static const struct {
+		const char *address, *want;
+	} rows[] = {
+		{"192.0.2.1", "one"}, {"::ffff:192.0.2.1", "one"}, {"2001:db8::1", "two"},
+		{"192.0.2.2", NULL},  {"2001:db8::2", NULL},	   {"127.0.0.1", NULL},
+	};
+	static const char *const bad[] = {"192.0.2",	   "192.0.2.01", "2001:DB8::1",
+					  "2001:db8:0::1", "[::1]",	 "::ffff:192.0.2.1.",
+					  "*.192.0.2.1",   "192.0.2.*",	 "::1%lo",
+					  "192.0.2.1:443"};
+	unsigned char id[CERTS_ID_SIZE] = {9};
+	char text[ADDR_TEXT_SIZE];
+	uint16_t minimum;
+
+	(void)state;
+	tables_begin(t, true);
+	put(1, "one");
+	put(2, "two");
+	put_sni(11, "192.0.2.1", 1);
+	put_sni(12, "2001:db8::1", 2);
+	put_sni(13, "*", 2);
+	commit();
+	for (size_t i = 0; i < array_len(rows); i++) {
+		const struct cert *cert;
+		struct addr a;
+
+		assert_int_equal(addr_parse_ip(&a, str_from(rows[i].address)), 0);
+		rcu_enter();
+		cert = certs_find_address(&t->certs, atomic_load(&t->generation), &a, text,
+					  &minimum);
+		if ((cert != NULL) != (rows[i].want != NULL))
+			fail_msg("%s", rows[i].address);
+		if (cert)
+			assert_memory_equal(cert->parts[0].leaf, rows[i].want, 3);
+		rcu_leave();
+	}
+	tables_begin(t, false);
+	for (size_t i = 0; i < array_len(bad); i++)
+		if (certs_put_sni(&t->certs, &t->txn, id, str_from(bad[i]), id, 0, NULL) == 0)
+			fail_msg("accepted: %s", bad[i]);
+	tables_abort(t);
+}
+
 /* A reader that took a generation sees that one, whatever is committed meanwhile. */
 static void test_generations(void **state)
 {
@@ -294,6 +339,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_order, setup, teardown),
 		cmocka_unit_test(test_normalise),
+		cmocka_unit_test_setup_teardown(test_addresses, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_generations, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_staples, setup, teardown),
