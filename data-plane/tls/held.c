@@ -93,12 +93,15 @@ static void release(struct mark *m)
 
 static void release_all(struct held_name *n)
 {
-	/* The name is gone with the last of them. */
-	for (bool more = true; more;) {
-		struct mark *m = mark_at(list_first(&n->marks));
+	struct link *it = list_first(&n->marks);
+	const struct link *last = list_last(&n->marks);
 
-		more = list_first(&n->marks) != list_last(&n->marks);
-		release(m);
+	/* The name is gone with the last of them. */
+	while (it) {
+		struct link *next = it == last ? NULL : it->next;
+
+		release(mark_at(it));
+		it = next;
 	}
 }
 

@@ -166,7 +166,7 @@ static char *config_param(const char *text)
 	assert_int_equal(sql_init(&s, &entity_plugins, NULL), 0);
 	assert_int_equal(rows_encode(&s, k, row, &a, params, NULL), 0);
 	for (size_t i = 0; i < s.write_count; i++)
-		if (strcmp(s.write[i]->name, "config") == 0)
+		if (!config && strcmp(s.write[i]->name, "config") == 0)
 			config = strdup(params[i]);
 	sql_deinit(&s);
 	arena_deinit(&a);
