@@ -5,7 +5,7 @@
 #include <resolv.h>
 #include <string.h>
 
-enum { ANSWER_MAX = 4096, TRY_S = 2, TRIES = 2, DNS_PORT = 53 };
+enum { TRY_S = 2, TRIES = 2, DNS_PORT = 53 };
 
 int dns_server_parse(struct str text, struct addr *out, struct err *e)
 {
@@ -47,7 +47,7 @@ int dns_read(struct dns_addresses *out, const unsigned char *answer, size_t size
 	ns_msg message;
 	ns_rr rr;
 
-	if (size > ANSWER_MAX || ns_initparse(answer, (int)size, &message) != 0)
+	if (size > DNS_ANSWER_MAX || ns_initparse(answer, (int)size, &message) != 0)
 		return err_set(e, ERR_INVALID, "the answer of DNS is broken");
 	for (int i = 0; i < ns_msg_count(message, ns_s_an); i++) {
 		if (ns_parserr(&message, ns_s_an, i, &rr) != 0)
@@ -60,31 +60,59 @@ int dns_read(struct dns_addresses *out, const unsigned char *answer, size_t size
 
 /* --- asking --- */
 
-/* 0: it answered, maybe that there are none; *nothing: there is no such name. */
-static int ask(res_state state, const char *host, int type, struct dns_addresses *out,
+static int start(res_state state, const struct addr *server, struct err *e)
+{
+	memset(state, 0, sizeof(*state));
+	if (res_ninit(state) != 0)
+		return err_set(e, ERR_UNAVAILABLE, "/etc/resolv.conf cannot be used");
+	state->retrans = TRY_S;
+	state->retry = TRIES;
+	if (server) {
+		state->nscount = 1;
+		state->nsaddr_list[0] = server->u.in4;
+	}
+	return 0;
+}
+
+/* *size 0: it answered that there are none; *nothing: there is no such name. */
+static int ask(res_state state, const char *host, int type, unsigned char *answer, size_t *size,
 	       bool *nothing, struct err *e)
 {
-	unsigned char answer[ANSWER_MAX];
-	int n = res_nquery(state, host, ns_c_in, type, answer, sizeof(answer));
+	int n = res_nquery(state, host, ns_c_in, type, answer, DNS_ANSWER_MAX);
 
-	if (n >= 0)
-		return dns_read(out, answer,
-				(size_t)n > sizeof(answer) ? sizeof(answer) : (size_t)n, type, e);
-	if (state->res_h_errno == NO_DATA)
-		return 0;
-	*nothing = state->res_h_errno == HOST_NOT_FOUND;
-	if (*nothing)
+	*size = n < 0 ? 0 : n > DNS_ANSWER_MAX ? DNS_ANSWER_MAX : (size_t)n;
+	*nothing = n < 0 && state->res_h_errno == HOST_NOT_FOUND;
+	if (n >= 0 || *nothing || state->res_h_errno == NO_DATA)
 		return 0;
 	return err_set(e, ERR_UNAVAILABLE, "%s", hstrerror(state->res_h_errno));
 }
 
+int dns_ask(const char *host, int type, const struct addr *server,
+	    unsigned char answer[DNS_ANSWER_MAX], size_t *size, struct err *e)
+{
+	struct __res_state state;
+	bool nothing;
+	int rc;
+
+	*size = 0;
+	if (start(&state, server, e) != 0)
+		return -1;
+	rc = ask(&state, host, type, answer, size, &nothing, e);
+	res_nclose(&state);
+	return rc;
+}
+
 static int ask_both(res_state state, const char *host, struct dns_addresses *out, struct err *e)
 {
+	static const int types[] = {ns_t_a, ns_t_aaaa};
+	unsigned char answer[DNS_ANSWER_MAX];
 	bool nothing = false;
+	size_t size;
 
-	if (ask(state, host, ns_t_a, out, &nothing, e) != 0 ||
-	    (!nothing && ask(state, host, ns_t_aaaa, out, &nothing, e) != 0))
-		return -1;
+	for (size_t i = 0; i < array_len(types) && !nothing; i++)
+		if (ask(state, host, types[i], answer, &size, &nothing, e) != 0 ||
+		    (size > 0 && dns_read(out, answer, size, types[i], e) != 0))
+			return -1;
 	if (out->count > 0)
 		return 0;
 	return err_set(e, ERR_INVALID, "%s",
@@ -98,15 +126,8 @@ int dns_addresses(struct dns_addresses *out, const char *host, const struct addr
 	int rc;
 
 	out->count = 0;
-	memset(&state, 0, sizeof(state));
-	if (res_ninit(&state) != 0)
-		return err_set(e, ERR_UNAVAILABLE, "/etc/resolv.conf cannot be used");
-	state.retrans = TRY_S;
-	state.retry = TRIES;
-	if (server) {
-		state.nscount = 1;
-		state.nsaddr_list[0] = server->u.in4;
-	}
+	if (start(&state, server, e) != 0)
+		return -1;
 	rc = ask_both(&state, host, out, e);
 	res_nclose(&state);
 	return rc;

@@ -133,24 +133,41 @@ static int read_text(char *out, size_t size, const json_t *o, const char *member
 	return 0;
 }
 
-/* Names that have a space in them, or that do not fit, cannot be asked for. */
+/* Adds to names with a space between. Those that have a space in them, or that do not fit, cannot
+ * be asked for. */
+static void add_name(char *names, size_t size, const char *name)
+{
+	size_t used = strlen(names), len = strlen(name);
+
+	if (len == 0 || strchr(name, ' ') || used + len + 2 > size)
+		return;
+	if (used > 0)
+		names[used++] = ' ';
+	memcpy(names + used, name, len + 1);
+}
+
 static void read_profiles(struct acme_directory *d, json_t *profiles)
 {
 	const char *name;
 	json_t *what;
-	size_t used = 0;
 
 	json_object_foreach(profiles, name, what)
 	{
-		size_t len = strlen(name);
-
 		(void)what;
-		if (len == 0 || strchr(name, ' ') || used + len + 2 > sizeof(d->profiles))
-			continue;
-		if (used > 0)
-			d->profiles[used++] = ' ';
-		memcpy(d->profiles + used, name, len + 1);
-		used += len;
+		add_name(d->profiles, sizeof(d->profiles), name);
+	}
+}
+
+static void read_identities(struct acme_directory *d, const json_t *identities)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(identities, i, one)
+	{
+		if (json_is_string(one))
+			add_name(d->caa_identities, sizeof(d->caa_identities),
+				 json_string_value(one));
 	}
 }
 
@@ -172,6 +189,7 @@ int message_read_directory(struct acme_directory *out, struct str body, struct e
 		(void)read_text(d.terms, sizeof(d.terms), meta, "termsOfService", NULL);
 		(void)read_text(d.renewal_info, sizeof(d.renewal_info), o, "renewalInfo", NULL);
 		read_profiles(&d, json_object_get(meta, "profiles"));
+		read_identities(&d, json_object_get(meta, "caaIdentities"));
 		d.external_account_required = json_is_true(
 			json_object_get(json_object_get(o, "meta"), "externalAccountRequired"));
 		*out = d;

@@ -44,7 +44,8 @@ struct acme_directory {
 	char revoke[ACME_URL_SIZE];	  /* revokeCert; "": not offered */
 	char terms[ACME_URL_SIZE];	  /* of service; "": none */
 	char renewal_info[ACME_URL_SIZE]; /* RFC 9773; "": not offered */
-	char profiles[512]; /* their names (draft-ietf-acme-profiles), a space between */
+	char profiles[512];	  /* their names (draft-ietf-acme-profiles), a space between */
+	char caa_identities[512]; /* what CAA records name it by, a space between; "": not told */
 	bool external_account_required;
 };
 /* Section 7.1.1. */

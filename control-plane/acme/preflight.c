@@ -1,9 +1,9 @@
 /* Whether http-01 would succeed for a name, tried before an authority is asked.
  *
  * Happy path: a challenge of our own enters the fleet's state -> barrier: every data plane holds it
- * -> DNS: the name's addresses, asked as an authority does (pool) -> each of them is fetched from,
- * one after the other, as an authority would -> the challenge leaves the fleet's state -> told.
- * Only a data plane of this fleet can answer with it: what answers right is ours.
+ * -> DNS: the name's addresses and CAA records, asked as an authority does (pool) -> each of them
+ * is fetched from, one after the other, as an authority would -> the challenge leaves the fleet's
+ * state -> told. Only a data plane of this fleet can answer with it: what answers right is ours.
  * Failure paths: each is a sentence with what to do about it. What could not be removed, as this
  * control plane died or the database was away, is removed by the hourly upkeep (schedule.c). */
 #include <stdarg.h>
@@ -13,6 +13,7 @@
 #include "common/core/codec.h"
 #include "common/core/log.h"
 #include "common/net/addr.h"
+#include "control-plane/acme/caa.h"
 #include "control-plane/acme/dns.h"
 #include "control-plane/acme/engine.h"
 
@@ -31,6 +32,8 @@ struct preflight {
 	struct work work;
 	struct err work_err;
 	struct dns_addresses addresses;
+	struct caa caa;
+	struct err caa_err;
 	size_t next;
 	struct fetch *fetch;
 	json_t *shown; /* of the addresses */
@@ -215,12 +218,56 @@ static void resolve(struct work *w)
 {
 	struct preflight *p = container_of(w, struct preflight, work);
 	const struct acme_conf *c = &p->acme->conf;
+	const struct addr *server = c->dns_server_given ? &c->dns_server : NULL;
 
-	if (addr_parse_ip(&p->addresses.items[0], str_from(p->host)) == 0)
+	if (addr_parse_ip(&p->addresses.items[0], str_from(p->host)) == 0) {
 		p->addresses.count = 1;
-	else if (dns_addresses(&p->addresses, p->host, c->dns_server_given ? &c->dns_server : NULL,
-			       &p->work_err) != 0)
+		return;
+	}
+	if (dns_addresses(&p->addresses, p->host, server, &p->work_err) != 0)
 		p->addresses.count = 0;
+	else if (caa_find(&p->caa, p->host, server, &p->caa_err) != 0)
+		p->caa.count = 0;
+}
+
+/* Whether any of our authorities may issue; one that does not say what it is called might. */
+static bool caa_allows_any(const struct preflight *p)
+{
+	bool none = true;
+
+	list_for_each(it, &p->acme->authorities)
+	{
+		const struct authority *au = container_of(it, struct authority, link);
+		const struct acme_directory *d = client_directory(au->client);
+		const struct caa_issuer i = {
+			.identities = d ? d->caa_identities : "",
+			.account = account_ready(au->account) ? account_kid(au->account) : NULL,
+			.method = "http-01",
+		};
+
+		if (!i.identities[0] || caa_allows(&p->caa, &i))
+			return true;
+		none = false;
+	}
+	return none;
+}
+
+static void judge_caa(struct preflight *p)
+{
+	struct buf text = BUF_INIT;
+
+	if (p->caa_err.kind != ERR_NONE)
+		problem(p,
+			"the CAA records of %s cannot be read (%s), with which authorities "
+			"refuse: look at its name servers",
+			p->host, p->caa_err.message);
+	else if (p->caa.count > 0 && !caa_allows_any(p) && caa_text(&p->caa, &text, NULL) == 0)
+		problem(p,
+			"the CAA records of %s (%.300s) allow none of the authorities: add one of "
+			"the kind issue for one of GET /acme/authorities/status, or use one that "
+			"they name",
+			p->caa.at, text.data);
+	buf_deinit(&text);
 }
 
 static void on_resolved(struct work *w)
@@ -241,6 +288,7 @@ static void on_resolved(struct work *w)
 			"DNS could not be asked for %s (%s): look at dns_resolver, or at "
 			"/etc/resolv.conf of the control plane",
 			p->host, p->work_err.message);
+	judge_caa(p);
 	fetch_next(p);
 }
 

@@ -1,11 +1,11 @@
-"""A DNS server for tests: A, AAAA and SRV records out of a dict, on a UDP port of loopback."""
+"""A DNS server for tests: A, AAAA, SRV and CAA records out of a dict, on a UDP port of loopback."""
 
 import ipaddress
 import socket
 import struct
 import threading
 
-A, AAAA, SRV = 1, 28, 33
+A, AAAA, SRV, CAA = 1, 28, 33, 257
 
 
 def _name(text):
@@ -16,11 +16,14 @@ def _data(kind, value):
     if kind == SRV:
         priority, weight, port, target = value
         return struct.pack("!HHH", priority, weight, port) + _name(target)
+    if kind == CAA:
+        flags, tag, text = value
+        return bytes([flags, len(tag)]) + tag.encode() + text.encode()
     return ipaddress.ip_address(value).packed
 
 
 class DnsStub:
-    """records[name] = {A: [...], SRV: [(priority, weight, port, target)]}; ttl of all; rcode for every question unless None; silent: no answer."""
+    """records[name] = {A: [...], SRV: [(priority, weight, port, target)], CAA: [(flags, tag, value)]}; ttl of all; rcode for every question unless None; silent: no answer."""
 
     def __init__(self, ip="127.0.0.1", port=0):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
