@@ -75,8 +75,8 @@ static enum lane lane_after(const struct order *o, const struct outcome *x)
 	return x->names.len ? lane_of(o) : o->lane;
 }
 
-/* What order_save_in does not write. Names that failed by their owner's fault are watched: when
- * they resolve to something else, they are tried at once (watch.c). */
+/* What order_save_in does not write. Names that failed by their owner's fault are marked by
+ * dns_next, for a look at what they resolve to; nobody looks yet. */
 static void save_lane(const struct order *o, const struct outcome *x, struct txn *t)
 {
 	char lane[NUMBER_SIZE], failures[NUMBER_SIZE];
