@@ -41,18 +41,30 @@ const char *key_type_name(enum key_type t)
 	return types[t].name;
 }
 
-int key_generate(EVP_PKEY **out, enum key_type type, struct err *e)
+static int generate(EVP_PKEY **out, enum key_type type, bool once, struct err *e)
 {
 	EVP_PKEY *key;
 
-	if (types[type].curve)
+	if (!types[type].curve)
+		key = EVP_RSA_gen(types[type].bits);
+	else if (once)
 		key = direct_new_key(types[type].curve);
 	else
-		key = EVP_RSA_gen(types[type].bits);
+		key = EVP_EC_gen(OBJ_nid2sn(types[type].curve));
 	if (!key)
 		return err_openssl(e, ERR_INTERNAL, "cannot make a %s key", types[type].name);
 	*out = key;
 	return 0;
+}
+
+int key_generate(EVP_PKEY **out, enum key_type type, struct err *e)
+{
+	return generate(out, type, false, e);
+}
+
+int key_generate_once(EVP_PKEY **out, enum key_type type, struct err *e)
+{
+	return generate(out, type, true, e);
 }
 
 /* The algorithm that PKCS#8 bytes name, or EVP_PKEY_NONE for other forms. Naming it to OpenSSL

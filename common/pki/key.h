@@ -16,6 +16,9 @@ const char *key_type_name(enum key_type t);
 
 /* A fresh key, for EVP_PKEY_free. */
 int key_generate(EVP_PKEY **out, enum key_type type, struct err *e) must_check;
+/* The same, fast to encode and to put into a request, for one that signs once or twice (key_open).
+ */
+int key_generate_once(EVP_PKEY **out, enum key_type type, struct err *e) must_check;
 /* One unencrypted PKCS#8, PKCS#1 or SEC1 key out of PEM text. Kong's wording: "invalid key: ...".
  */
 int key_from_pem(EVP_PKEY **out, struct str pem, struct err *e) must_check;

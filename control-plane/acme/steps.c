@@ -220,7 +220,7 @@ static void generate_key(struct work *w)
 {
 	struct order *o = container_of(w, struct order, work);
 
-	if (key_generate(&o->key, o->key_type, &o->work_err) != 0)
+	if (key_generate_once(&o->key, o->key_type, &o->work_err) != 0)
 		o->key = NULL;
 }
 

@@ -72,12 +72,16 @@ static void test_rows_that_stay_as_they_are(void **state)
 	store(f, names(f, first, 2, CERT_1));
 	assert_int_equal(f->affected, 0);
 	assert_int_equal(f->revision, revision);
+	free(pg_fixture_sql(f->conninfo, "CREATE TABLE before AS SELECT id, version FROM snis"));
 	store(f, names(f, second, 3, CERT_1));
 	assert_int_equal(f->affected, 2);
 	assert_int_equal(f->revision, revision + 1);
-	text = pg_fixture_sql(f->conninfo, "SELECT string_agg(name || version, ' ' ORDER BY id) "
-					   "FROM snis WHERE id::text LIKE '%b'");
-	assert_string_equal(text, "one.example1 other.example2 new.example1");
+	text = pg_fixture_sql(
+		f->conninfo,
+		"SELECT string_agg(s.name || CASE WHEN b.version IS NULL THEN '+' WHEN "
+		"b.version = s.version THEN '=' ELSE '*' END, ' ' ORDER BY s.id) FROM "
+		"snis s LEFT JOIN before b USING (id) WHERE s.id::text LIKE '%b'");
+	assert_string_equal(text, "one.example= other.example* new.example+");
 	free(text);
 	store_fixture_close(f);
 }
