@@ -76,7 +76,6 @@ static void on_saved(const struct store_result *r, void *arg)
 {
 	struct staple_batch *b = arg;
 	struct acme *a = b->acme;
-	bool full = b->full;
 
 	if (!awoke(b))
 		return;
@@ -84,8 +83,6 @@ static void on_saved(const struct store_result *r, void *arg)
 		log_warn("OCSP responses could not be stored", log_err(&r->err));
 	batch_over(b);
 	schedule_kick(a); /* for certificates that are to be replaced */
-	if (full && r->fault == STORE_OK)
-		stapling_tick(a);
 }
 
 /* --- judging --- */
@@ -319,7 +316,6 @@ static void on_claimed(const struct store_result *r, void *arg)
 	if (r->fault != STORE_OK)
 		log_warn("certificates whose OCSP response is due cannot be read",
 			 log_err(&r->err));
-	b->full = json_array_size(r->rows) == STAPLING_CLAIM_MAX;
 	json_array_foreach(r->rows, i, row)
 	{
 		take(b, row);

@@ -60,7 +60,6 @@ struct staple_batch {
 	struct link waiting, asked, done; /* struct staple_ask */
 	unsigned in_flight;
 	size_t changes; /* certificates that get another response, or lose theirs */
-	bool full;	/* there may be more */
 };
 
 enum staple_watch {

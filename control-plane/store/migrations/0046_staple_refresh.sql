@@ -28,24 +28,33 @@ CREATE FUNCTION cardea_staple_due(which uuid, of_alt boolean, anew boolean) RETU
 		problem = CASE WHEN NOT anew THEN s.problem END;
 $$;
 
-CREATE FUNCTION cardea_note_staples() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-	made CONSTANT boolean := TG_OP = 'INSERT';
+-- An import makes a hundred thousand: all of a statement at once.
+CREATE FUNCTION cardea_note_new_staples() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-	IF made OR NEW.cert IS DISTINCT FROM OLD.cert OR NEW.ocsp_response IS DISTINCT FROM OLD.ocsp_response THEN
-		PERFORM cardea_staple_due(NEW.id, false, made OR NEW.cert IS DISTINCT FROM OLD.cert);
+	INSERT INTO certificate_staples (certificate, alt) SELECT id, false FROM made
+		UNION ALL SELECT id, true FROM made WHERE cert_alt IS NOT NULL;
+	RETURN NULL;
+END $$;
+
+CREATE TRIGGER note_new_staples AFTER INSERT ON certificates
+	REFERENCING NEW TABLE AS made FOR EACH STATEMENT EXECUTE FUNCTION cardea_note_new_staples();
+
+CREATE FUNCTION cardea_note_staples() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF NEW.cert IS DISTINCT FROM OLD.cert OR NEW.ocsp_response IS DISTINCT FROM OLD.ocsp_response THEN
+		PERFORM cardea_staple_due(NEW.id, false, NEW.cert IS DISTINCT FROM OLD.cert);
 	END IF;
 	IF NEW.cert_alt IS NULL THEN
-		IF NOT made AND OLD.cert_alt IS NOT NULL THEN
+		IF OLD.cert_alt IS NOT NULL THEN
 			DELETE FROM certificate_staples WHERE certificate = NEW.id AND alt;
 		END IF;
-	ELSIF made OR NEW.cert_alt IS DISTINCT FROM OLD.cert_alt OR NEW.ocsp_response_alt IS DISTINCT FROM OLD.ocsp_response_alt THEN
-		PERFORM cardea_staple_due(NEW.id, true, made OR NEW.cert_alt IS DISTINCT FROM OLD.cert_alt);
+	ELSIF NEW.cert_alt IS DISTINCT FROM OLD.cert_alt OR NEW.ocsp_response_alt IS DISTINCT FROM OLD.ocsp_response_alt THEN
+		PERFORM cardea_staple_due(NEW.id, true, NEW.cert_alt IS DISTINCT FROM OLD.cert_alt);
 	END IF;
 	RETURN NULL;
 END $$;
 
-CREATE TRIGGER note_staples AFTER INSERT OR UPDATE ON certificates
+CREATE TRIGGER note_staples AFTER UPDATE ON certificates
 	FOR EACH ROW EXECUTE FUNCTION cardea_note_staples();
 
 INSERT INTO certificate_staples (certificate, alt) SELECT id, false FROM certificates
